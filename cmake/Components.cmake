@@ -1,0 +1,34 @@
+# reeve_component(NAME SOURCES... [PUBLIC libs] [PRIVATE libs]): one library reeve::NAME with install and export.
+# reeve_test(NAME [LIBRARIES libs]): one test program from tests/NAME/*_test.cpp; suites named *Full* get the label full.
+set_property(GLOBAL PROPERTY REEVE_COMPONENTS "")
+
+function(reeve_component name)
+  cmake_parse_arguments(arg "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  add_library(reeve_${name} STATIC ${arg_SOURCES})
+  add_library(reeve::${name} ALIAS reeve_${name})
+  set_target_properties(reeve_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
+  target_compile_features(reeve_${name} PUBLIC cxx_std_20)
+  target_include_directories(reeve_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+                             $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_include_directories(reeve_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
+  target_link_libraries(reeve_${name} PUBLIC ${arg_PUBLIC} PRIVATE ${arg_PRIVATE}
+                        $<BUILD_INTERFACE:reeve_private_options>)
+  set_property(GLOBAL APPEND PROPERTY REEVE_COMPONENTS reeve_${name})
+endfunction()
+
+function(reeve_test name)
+  cmake_parse_arguments(arg "" "" "LIBRARIES;SOURCES" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_test.cpp)
+  list(APPEND sources ${arg_SOURCES})
+  set(program reeve_${name}_tests)
+  add_executable(${program} ${sources} ${PROJECT_SOURCE_DIR}/tests/support/main.cpp)
+  target_include_directories(${program} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/src)
+  target_link_libraries(${program} PRIVATE ${arg_LIBRARIES} GTest::gtest GTest::gmock rapidcheck rapidcheck_gtest
+                        reeve_private_options)
+  target_precompile_headers(${program} PRIVATE ${PROJECT_SOURCE_DIR}/tests/support/pch.hpp)
+  gtest_discover_tests(${program} TEST_PREFIX "${name}." TEST_FILTER "-*Full*" DISCOVERY_TIMEOUT 60
+                       PROPERTIES LABELS "ci;${name}" TIMEOUT 300)
+  # No test program needs a suite for the long counts; an empty list is fine.
+  gtest_discover_tests(${program} TEST_PREFIX "${name}." TEST_FILTER "*Full*" TEST_LIST ${program}_full
+                       DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "full;${name}" TIMEOUT 7200)
+endfunction()

@@ -1,0 +1,1 @@
+# Install rules and the package files behind find_package(reeve).
