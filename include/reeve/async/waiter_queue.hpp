@@ -28,6 +28,9 @@ class Waiter final : private CancelHook {
     if (queued_) queue_.remove(*this);
   }
 
+  /// For the owner of the queue: what this waiter wants.
+  void* note = nullptr;
+
   /// Waits for the grant. Empty: cancelled, or dismissed by the queue's owner.
   boost::asio::awaitable<std::optional<T>> wait() {
     co_await spot_.park(this);
