@@ -62,6 +62,12 @@ void throw_valueless() {
       "a std::variant that is valueless_by_exception cannot be encoded: assign a value first");
 }
 
+void throw_null_string() {
+  throw EncodeError(
+      "a null char pointer cannot be encoded as a string: pass \"\" or a "
+      "std::optional<std::string>");
+}
+
 void throw_grow(std::size_t needed, std::size_t got) {
   throw EncodeError(
       fmt::format("encoded value needs {} bytes and its area offers {}", needed, got));

@@ -40,6 +40,7 @@ namespace detail {
 [[noreturn]] void throw_encode_depth();
 [[noreturn]] void throw_decode_depth();
 [[noreturn]] void throw_valueless();
+[[noreturn]] void throw_null_string();
 [[noreturn]] void throw_grow(std::size_t needed, std::size_t got);
 }  // namespace detail
 

@@ -3,6 +3,7 @@
 
 #include <reeve/codec/buffer.hpp>
 #include <reeve/codec/containers.hpp>
+#include <reeve/codec/products.hpp>
 
 #include <cstdint>
 #include <string_view>
