@@ -16,6 +16,7 @@ using WorkerKey = std::pair<std::uint32_t, std::uint32_t>;  // slot, incarnation
 struct LeaseState {
   bool granted = false;
   bool ended = false;
+  bool believed = false;  // its beginning is missing
   WorkerKey worker{no_worker, 0};
 };
 
@@ -111,6 +112,7 @@ class Replay {
         return nullptr;
       }
       found = leases_.try_emplace(event.lease).first;
+      found->second.believed = true;
     }
     if (found->second.ended) {
       fault(event, fmt::format("lease {} has ended before", event.lease));
@@ -156,7 +158,12 @@ class Replay {
     LeaseState* lease = active_lease(event);
     if (lease == nullptr) return;
     lease->ended = true;
-    if (!lease->granted) return;
+    if (!lease->granted) {
+      if (event.worker != no_worker && !lease->believed) {
+        fault(event, fmt::format("lease {} was never granted a worker", event.lease));
+      }
+      return;
+    }
     if (event.worker != no_worker && key_of(event) != lease->worker) {
       fault(event, fmt::format("lease {} was granted on {}", event.lease, name(lease->worker)));
     }

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string>
 #include <string_view>
 #include <type_traits>
 
@@ -54,8 +55,9 @@ class ShortText {
  public:
   static_assert(N < 128);
   constexpr ShortText() noexcept = default;
-  ShortText(std::string_view text) noexcept { assign(text); }  // NOLINT: texts convert
-  ShortText(const char* text) noexcept { assign(text); }       // NOLINT
+  ShortText(std::string_view text) noexcept { assign(text); }    // NOLINT: texts convert
+  ShortText(const char* text) noexcept { assign(text); }         // NOLINT
+  ShortText(const std::string& text) noexcept { assign(text); }  // NOLINT
 
   std::string_view view() const noexcept { return {bytes_.data(), length()}; }
   std::size_t length() const noexcept { return length_ & 0x7f; }
