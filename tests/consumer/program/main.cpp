@@ -1,4 +1,4 @@
-// A user's smallest program: a reeve value and one coroutine, which needs the compiled half of Asio.
+// A smallest user program: a reeve value and one coroutine, which needs the compiled half of Asio.
 #include <reeve/base/byte_size.hpp>
 
 #include <boost/asio/awaitable.hpp>
