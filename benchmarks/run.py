@@ -89,12 +89,11 @@ def main():
         peers += rows
         fine = fine and ended_well
     records = [record for row in figures for record in records_of(row, peers)]
+    print_table(records)
     used = {row.get("peer_key") for row in figures}
     for peer in peers:
         if peer["key"] not in used:
-            values = ["peers", peer["key"], None, peer["unit"], None, peer["peer"], peer["value"], None, None]
-            records.append(dict(zip(KEYS, values)))
-    print_table(records)
+            print("peer without a figure of ours: %(peer)s %(key)s %(value).4g %(unit)s" % peer)
     with open(options.out, "w", encoding="utf-8") as file:
         json.dump(records, file, indent=1)
     print("bench: %d figures in %s" % (len(records), options.out))
