@@ -33,7 +33,9 @@ std::uint64_t status_figure(const char* label) noexcept {
 
 }  // namespace
 
-std::uint64_t vm_data() noexcept { return status_figure("VmData:") * 1024; }
+std::uint64_t vm_data() noexcept {
+  return status_figure("VmData:") * 1024;
+}
 
 unsigned thread_count() noexcept {
   const std::uint64_t threads = status_figure("Threads:");

@@ -5,7 +5,8 @@
 
 namespace reeve::detail {
 
-/// 0, 10, 50, 250 ms, 1.25 s, then 5 s: the first retry is at once, a broken machine is not hammered.
+/// 0, 10, 50, 250 ms, 1.25 s, then 5 s: the first retry is at once, a broken machine is not
+/// hammered.
 constexpr std::chrono::milliseconds backoff_delay(unsigned failures) noexcept {
   if (failures <= 1) return std::chrono::milliseconds{0};
   std::chrono::milliseconds delay{10};

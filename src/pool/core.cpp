@@ -19,10 +19,11 @@ Core::Core(asio::any_io_executor executor, ResourceConfig config)
       max_workers_(config_.max_workers),
       journal_(config_) {
   lease_time_ = std::chrono::nanoseconds(config_.worker_timeout).count();
-  first_look_ = config_.watch_memory
-                    ? std::clamp<std::int64_t>(static_cast<std::int64_t>(config_.worker_memory.bytes() / 40),
-                                               500'000, 100'000'000)
-                    : process::never / 2;
+  first_look_ =
+      config_.watch_memory
+          ? std::clamp<std::int64_t>(static_cast<std::int64_t>(config_.worker_memory.bytes() / 40),
+                                     500'000, 100'000'000)
+          : process::never / 2;
   alarm_.emplace(executor_);
 }
 
@@ -31,7 +32,8 @@ Core::~Core() {
 }
 
 void Core::open() {
-  asio::use_service<ContextWatch>(asio::query(executor_, asio::execution::context)).add(weak_from_this());
+  asio::use_service<ContextWatch>(asio::query(executor_, asio::execution::context))
+      .add(weak_from_this());
   if (config_.isolation == Isolation::process) {
     backend_ = make_process_backend(*this, weak_from_this(), executor_, quiet_, mutex_, config_);
   } else {

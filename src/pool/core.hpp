@@ -36,20 +36,20 @@ struct Lease {
   std::int64_t deadline = 0;
   std::shared_ptr<const Failure> failure;  // set: the lease is over
   // The call in flight.
-  async::ParkingSpot* caller = nullptr;    // who waits for its reply
-  async::ParkingSpot* watcher = nullptr;   // who waits for its revocation
+  async::ParkingSpot* caller = nullptr;   // who waits for its reply
+  async::ParkingSpot* watcher = nullptr;  // who waits for its revocation
   bool calling = false;
   bool submitted = false;
   bool replied = false;
-  std::int64_t call_deadline = 0;          // tighter than the lease's, or 0
+  std::int64_t call_deadline = 0;  // tighter than the lease's, or 0
   std::int64_t soft_deadline = process::never;
   int pid = 0;
   const RunLimits::ProgressSink* progress = nullptr;
   // Its end.
-  unsigned owners = 0;                     // handle and calls
+  unsigned owners = 0;  // handle and calls
   bool released = false;
-  std::uint64_t number = 0;                // over all slots, for the audit
-  std::uint32_t dirt = 0;                  // process::Dirt, gathered over its calls
+  std::uint64_t number = 0;  // over all slots, for the audit
+  std::uint32_t dirt = 0;    // process::Dirt, gathered over its calls
   Lease* next_free = nullptr;
 };
 
@@ -77,18 +77,17 @@ struct Slot {
   std::int64_t idle_since = 0;
   std::int64_t retry_at = 0;
   std::uint64_t serial = 0;
-  std::uint64_t tasks_done = 0;         // in this slot
-  std::uint64_t leases_of_worker = 0;   // in this incarnation
+  std::uint64_t tasks_done = 0;        // in this slot
+  std::uint64_t leases_of_worker = 0;  // in this incarnation
   std::uint64_t baseline_bytes = 0;
   unsigned start_failures = 0;
   bool initializing = false;
-  bool retiring = false;                // its death is our wish
-  bool surplus = false;                 // and nobody replaces it
+  bool retiring = false;  // its death is our wish
+  bool surplus = false;   // and nobody replaces it
   Cause ending_for = Cause::none;
 };
 
-class Core final : public BackendEvents,
-                   public std::enable_shared_from_this<Core> {
+class Core final : public BackendEvents, public std::enable_shared_from_this<Core> {
  public:
   Core(boost::asio::any_io_executor executor, ResourceConfig config);
   ~Core();
@@ -128,9 +127,9 @@ class Core final : public BackendEvents,
   // core_shutdown.cpp
   boost::asio::awaitable<ShutdownReport> shutdown(std::shared_ptr<Core> self, ShutdownMode mode,
                                                   std::chrono::milliseconds deadline);
-  void close() noexcept;           // the last handle is gone
+  void close() noexcept;  // the last handle is gone
   void let_go_if_done() noexcept;
-  void context_gone() noexcept;    // the execution context is being destroyed
+  void context_gone() noexcept;  // the execution context is being destroyed
 
   std::mutex& mutex() noexcept { return mutex_; }
 
@@ -168,7 +167,8 @@ class Core final : public BackendEvents,
   void ready(std::uint32_t slot);
   void start_failed(std::uint32_t slot, std::string reason);
   void retire(std::uint32_t slot, Cause cause);
-  void revoke(std::uint32_t slot, Cause cause, std::shared_ptr<const Evidence> evidence, std::string reason);
+  void revoke(std::uint32_t slot, Cause cause, std::shared_ptr<const Evidence> evidence,
+              std::string reason);
   void wake_caller(Lease& lease) noexcept;
   void run_initializer(std::uint32_t slot);
   void finish_initializer(std::uint32_t slot);
@@ -212,30 +212,30 @@ class Core final : public BackendEvents,
   mutable std::mutex mutex_;
   std::unique_ptr<Backend> backend_;
   std::vector<Slot> slots_;
-  std::vector<std::uint32_t> idle_;      // the warmest at the back
-  std::vector<std::uint32_t> busy_;      // slots whose reply is awaited
+  std::vector<std::uint32_t> idle_;  // the warmest at the back
+  std::vector<std::uint32_t> busy_;  // slots whose reply is awaited
   async::WaiterQueue<WorkerLease> waiters_;
   std::deque<Lease> leases_;
   Lease* free_leases_ = nullptr;
   std::size_t max_workers_ = 0;
   std::int64_t lease_time_ = 0;
-  std::int64_t first_look_ = 0;          // when a fresh lease's memory must be looked at
+  std::int64_t first_look_ = 0;  // when a fresh lease's memory must be looked at
   std::uint64_t lease_number_ = 0;
   bool priorities_used_ = false;
   std::size_t active_ = 0;
   std::size_t quarantined_ = 0;
   std::uint64_t next_incarnation_ = 1;
-  unsigned start_failures_ = 0;          // in a row, over all slots
+  unsigned start_failures_ = 0;  // in a row, over all slots
   std::string last_start_failure_;
   std::int64_t degraded_until_ = 0;
   DeathCounts deaths_;
   std::uint64_t spawns_ = 0;
   std::uint64_t grants_ = 0;
-  std::size_t ended_ = 0;                // leases that ended after shutdown began
+  std::size_t ended_ = 0;  // leases that ended after shutdown began
   std::size_t killed_ = 0;
-  bool closed_ = false;                  // no new acquires
+  bool closed_ = false;  // no new acquires
   bool handles_gone_ = false;
-  bool detached_ = false;                // no executor any more
+  bool detached_ = false;  // no executor any more
   bool drain_posted_ = false;
   std::size_t warm_target_ = 0;
   std::optional<boost::asio::steady_timer> alarm_;

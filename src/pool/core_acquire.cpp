@@ -28,9 +28,10 @@ void Core::check_open() const {
     throw PoolClosedError("the pool is shut down; make a new ResourcePool to hire workers again");
   }
   if (degraded_until_ > now_ns()) {
-    throw PoolDegradedError(fmt::format("workers could not be started {} times in a row, the last time because "
-                                        "{}; the pool tries again by itself",
-                                        start_failures_, last_start_failure_));
+    throw PoolDegradedError(
+        fmt::format("workers could not be started {} times in a row, the last time because "
+                    "{}; the pool tries again by itself",
+                    start_failures_, last_start_failure_));
   }
 }
 
@@ -79,8 +80,12 @@ WorkerLease Core::grant(std::uint32_t number, std::string_view task) {
   if (!backend_->watch(std::min(lease.deadline, now + first_look_))) need_alarm(lease.deadline);
   lease.number = ++lease_number_;
   if (journal_.on()) {
-    journal_.write({.step = Step::grant, .at = now, .lease = lease.number, .worker = lease.worker,
-                    .task = lease.task, .device = slot.device});
+    journal_.write({.step = Step::grant,
+                    .at = now,
+                    .lease = lease.number,
+                    .worker = lease.worker,
+                    .task = lease.task,
+                    .device = slot.device});
   }
   return WorkerLease(shared_from_this(), lease);
 }
@@ -99,8 +104,8 @@ std::optional<WorkerLease> Core::try_acquire(std::string_view task, AcquireOptio
   return grant(*slot, task);
 }
 
-boost::asio::awaitable<WorkerLease> Core::acquire([[maybe_unused]] std::shared_ptr<Core> self, TaskName task,
-                                                  AcquireOptions options) {
+boost::asio::awaitable<WorkerLease> Core::acquire([[maybe_unused]] std::shared_ptr<Core> self,
+                                                  TaskName task, AcquireOptions options) {
   std::unique_lock lock(mutex_);
   check_open();
   if (options.device != nullptr) check_device(options.device);
@@ -135,9 +140,10 @@ boost::asio::awaitable<WorkerLease> Core::wait(std::string_view task, AcquireOpt
     const std::lock_guard lock(mutex_);
     check_open();
     if (waiters_.size() >= config_.waiter_count_max) {
-      throw PoolSaturatedError(fmt::format(
-          "{} acquires are waiting already (waiter_count_max = {}); {}; slow the callers down or raise the limit",
-          waiters_.size(), config_.waiter_count_max, busy_text()));
+      throw PoolSaturatedError(
+          fmt::format("{} acquires are waiting already (waiter_count_max = {}); {}; slow the "
+                      "callers down or raise the limit",
+                      waiters_.size(), config_.waiter_count_max, busy_text()));
     }
     request.since = now_ns();
     request.deadline = request.since + std::chrono::nanoseconds(timeout).count();
@@ -160,7 +166,8 @@ boost::asio::awaitable<WorkerLease> Core::wait(std::string_view task, AcquireOpt
   throw PoolClosedError(request.text);
 }
 
-// Behind everyone of the same or a higher priority. Cost: O(1) as long as nobody asks for a priority.
+// Behind everyone of the same or a higher priority. Cost: O(1) as long as nobody asks for a
+// priority.
 async::Waiter<WorkerLease>* Core::position_for(int priority) {
   if (priority != 0) priorities_used_ = true;
   if (!priorities_used_) return nullptr;
@@ -189,8 +196,9 @@ std::string Core::busy_text() const {
     holders += fmt::format("{}'{}'", named > 1 ? ", " : "", slot.lease->task);
   }
   if (active_ > 8) holders += ", ...";
-  return active_ == 0 ? fmt::format("no lease is active and {} of {} workers live", live(), max_workers_)
-                      : fmt::format("{} of {} workers are leased, to {}", active_, max_workers_, holders);
+  return active_ == 0
+             ? fmt::format("no lease is active and {} of {} workers live", live(), max_workers_)
+             : fmt::format("{} of {} workers are leased, to {}", active_, max_workers_, holders);
 }
 
 void Core::refuse(async::Waiter<WorkerLease>& waiter, Refusal refusal, std::string text) {
@@ -208,11 +216,13 @@ std::int64_t Core::expire_waiters(std::int64_t now) {
     auto* const following = waiters_.next(*waiter);
     const auto& request = *static_cast<Request*>(waiter->note);
     if (request.deadline <= now) {
-      refuse(*waiter, Refusal::time,
-             fmt::format("no worker became free for task '{}' within {:.3f} s; {}, {} more are waiting; raise "
-                         "max_workers or the acquire timeout",
-                         request.task, static_cast<double>(now - request.since) / 1e9, busy_text(),
-                         waiters_.size() - 1));
+      refuse(
+          *waiter, Refusal::time,
+          fmt::format(
+              "no worker became free for task '{}' within {:.3f} s; {}, {} more are waiting; raise "
+              "max_workers or the acquire timeout",
+              request.task, static_cast<double>(now - request.since) / 1e9, busy_text(),
+              waiters_.size() - 1));
     } else {
       next = std::min(next, request.deadline);
     }
@@ -263,8 +273,9 @@ void Core::end_lease(Lease& lease, bool discard) {
   Slot& slot = slots_[number];
   process::BoardSlot& cell = backend_->cell(number);
   std::uint64_t word = cell.word.load(std::memory_order_relaxed);
-  const bool mine = LeaseWord(word).cause() == Cause::active &&
-                    cell.word.compare_exchange_strong(word, LeaseWord(word).with(Cause::none).bits());
+  const bool mine =
+      LeaseWord(word).cause() == Cause::active &&
+      cell.word.compare_exchange_strong(word, LeaseWord(word).with(Cause::none).bits());
   cell.deadline.store(never, std::memory_order_relaxed);
   const std::int64_t now = journal_.on() || lease.calling ? now_ns() : 0;
   --active_;
@@ -293,9 +304,14 @@ void Core::end_lease(Lease& lease, bool discard) {
 
 void Core::write_end(const Lease& lease, std::int64_t now, Cause cause) noexcept {
   if (!journal_.on()) return;
-  journal_.write({.step = cause == Cause::none ? Step::release : Step::revoke, .at = now, .lease = lease.number,
-                  .worker = lease.worker, .cause = cause, .task = lease.task,
-                  .device = slots_[lease.slot].device, .elapsed = now - lease.granted_at});
+  journal_.write({.step = cause == Cause::none ? Step::release : Step::revoke,
+                  .at = now,
+                  .lease = lease.number,
+                  .worker = lease.worker,
+                  .cause = cause,
+                  .task = lease.task,
+                  .device = slots_[lease.slot].device,
+                  .elapsed = now - lease.granted_at});
 }
 
 bool Core::worn_out(const Slot& slot) const {

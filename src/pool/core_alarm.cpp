@@ -12,7 +12,8 @@ std::int64_t now_ns() noexcept {
   return std::chrono::steady_clock::now().time_since_epoch().count();
 }
 
-// Something is due at `when`. The timer is moved only if it would ring later; it lives on the executor.
+// Something is due at `when`. The timer is moved only if it would ring later; it lives on the
+// executor.
 void Core::need_alarm(std::int64_t when) {
   if (when >= alarm_at_ || detached_) return;
   alarm_at_ = when;
@@ -29,13 +30,14 @@ void Core::need_alarm(std::int64_t when) {
 void Core::rearm() {
   if (detached_ || alarm_at_ == never) return;
   alarm_->expires_at(std::chrono::steady_clock::time_point(std::chrono::nanoseconds(alarm_at_)));
-  alarm_->async_wait([weak = weak_from_this(), quiet = quiet_](const boost::system::error_code& error) {
-    quiet.resumed();
-    const auto self = weak.lock();
-    if (!self || error) return;
-    const std::lock_guard lock(self->mutex_);
-    self->on_alarm();
-  });
+  alarm_->async_wait(
+      [weak = weak_from_this(), quiet = quiet_](const boost::system::error_code& error) {
+        quiet.resumed();
+        const auto self = weak.lock();
+        if (!self || error) return;
+        const std::lock_guard lock(self->mutex_);
+        self->on_alarm();
+      });
   quiet_.started();
 }
 
@@ -55,7 +57,8 @@ std::int64_t Core::tick(std::int64_t now) {
     if (slot.state == WorkerState::backoff) {
       if (slot.retry_at > now) {
         next = std::min(next, slot.retry_at);
-      } else if (!closed_ && live() < max_workers_ && (!waiters_.empty() || live() < wanted_workers())) {
+      } else if (!closed_ && live() < max_workers_ &&
+                 (!waiters_.empty() || live() < wanted_workers())) {
         degraded_until_ = 0;
         start(number);
       } else {
@@ -63,7 +66,8 @@ std::int64_t Core::tick(std::int64_t now) {
       }
     } else if (slot.state == WorkerState::idle && config_.idle_timeout.count() > 0 &&
                live() > config_.min_workers) {
-      const std::int64_t due = slot.idle_since + std::chrono::nanoseconds(config_.idle_timeout).count();
+      const std::int64_t due =
+          slot.idle_since + std::chrono::nanoseconds(config_.idle_timeout).count();
       if (due > now) {
         next = std::min(next, due);
       } else {

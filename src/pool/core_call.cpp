@@ -43,7 +43,8 @@ std::shared_ptr<Worker> Core::begin_call(Lease& lease) {
   if (lease.failure != nullptr) throw_failure(*lease.failure);
   if (detached_) throw PoolClosedError("the execution context of this pool was destroyed");
   if (lease.calling) {
-    throw std::logic_error("a lease makes one call at a time: await the first, or acquire another worker");
+    throw std::logic_error(
+        "a lease makes one call at a time: await the first, or acquire another worker");
   }
   lease.calling = true;
   lease.submitted = lease.replied = false;
@@ -55,7 +56,8 @@ std::shared_ptr<Worker> Core::begin_call(Lease& lease) {
 
 void Core::end_call(Lease& lease) noexcept {
   const std::lock_guard lock(mutex_);
-  const bool abandoned = lease.submitted && !lease.replied && lease.failure == nullptr && !detached_;
+  const bool abandoned =
+      lease.submitted && !lease.replied && lease.failure == nullptr && !detached_;
   lease.caller = nullptr;
   lease.progress = nullptr;
   if (abandoned && !lease.released) {
@@ -66,7 +68,8 @@ void Core::end_call(Lease& lease) noexcept {
     if (LeaseWord(word).cause() == Cause::active &&
         cell.word.compare_exchange_strong(word, LeaseWord(word).with(Cause::cancelled).bits())) {
       backend_->kill(lease.slot, lease.worker.incarnation, Cause::cancelled);
-      revoke(lease.slot, Cause::cancelled, std::make_shared<const Evidence>(), "its call was given up");
+      revoke(lease.slot, Cause::cancelled, std::make_shared<const Evidence>(),
+             "its call was given up");
     }
   }
   lease.calling = false;
@@ -79,7 +82,8 @@ void Core::arm_call(Lease& lease, const RunLimits& limits) {
   if (limits.timeout.count() <= 0 && limits.soft_timeout.count() <= 0) return;
   const std::int64_t now = now_ns();
   if (limits.timeout.count() > 0) {
-    const std::int64_t due = std::min(lease.deadline, now + std::chrono::nanoseconds(limits.timeout).count());
+    const std::int64_t due =
+        std::min(lease.deadline, now + std::chrono::nanoseconds(limits.timeout).count());
     process::BoardSlot& cell = backend_->cell(lease.slot);
     cell.deadline.store(due, std::memory_order_seq_cst);
     lease.call_deadline = due;
@@ -91,8 +95,8 @@ void Core::arm_call(Lease& lease, const RunLimits& limits) {
   }
 }
 
-// The reply is in. First the old deadline, then the new epoch: a deadline that has passed meanwhile either
-// won before, or never counts.
+// The reply is in. First the old deadline, then the new epoch: a deadline that has passed meanwhile
+// either won before, or never counts.
 void Core::disarm_call(Lease& lease) {
   process::BoardSlot& cell = backend_->cell(lease.slot);
   if (lease.call_deadline != 0) cell.deadline.store(lease.deadline, std::memory_order_seq_cst);
@@ -105,8 +109,9 @@ void Core::disarm_call(Lease& lease) {
   lease.replied = LeaseWord(word).cause() == Cause::active;
 }
 
-boost::asio::awaitable<void> Core::complete([[maybe_unused]] std::shared_ptr<Core> self, Lease& lease,
-                                            const codec::TaskDescriptor& task, const RunLimits& limits) {
+boost::asio::awaitable<void> Core::complete([[maybe_unused]] std::shared_ptr<Core> self,
+                                            Lease& lease, const codec::TaskDescriptor& task,
+                                            const RunLimits& limits) {
   async::ParkingSpot spot;
   CallHook hook(*this, lease);
   {
@@ -149,7 +154,8 @@ class WatchHook final : public async::CancelHook {
   Lease& lease_;
 };
 
-boost::asio::awaitable<void> Core::wait_revoked([[maybe_unused]] std::shared_ptr<Core> self, Lease& lease) {
+boost::asio::awaitable<void> Core::wait_revoked([[maybe_unused]] std::shared_ptr<Core> self,
+                                                Lease& lease) {
   WatchHook hook(*this, lease);
   async::ParkingSpot spot;
   {
@@ -167,7 +173,8 @@ std::shared_ptr<const Failure> Core::failure_of(Lease& lease) {
 }
 
 void Core::wake_caller(Lease& lease) noexcept {
-  if (lease.failure != nullptr && lease.watcher != nullptr) std::exchange(lease.watcher, nullptr)->unpark();
+  if (lease.failure != nullptr && lease.watcher != nullptr)
+    std::exchange(lease.watcher, nullptr)->unpark();
   if (async::ParkingSpot* spot = std::exchange(lease.caller, nullptr)) spot->unpark();
 }
 
@@ -253,13 +260,17 @@ void Core::throw_reply(Lease& lease, const Reply& reply) {
     const Failure failure{Cause::memory, lease.task, lease.worker, evidence, {}};
     throw_failure(failure);
   }
-  if (const std::exception_ptr standard = codec::make_standard(record)) std::rethrow_exception(standard);
+  if (const std::exception_ptr standard = codec::make_standard(record))
+    std::rethrow_exception(standard);
   std::vector<RemoteError::Layer> chain;
-  for (const codec::ExceptionLevel& level : record.levels) chain.push_back({level.type, level.what});
-  const std::string what = record.levels.empty() ? "an exception that could not be described"
-                                                 : record.levels.front().type + ": " + record.levels.front().what;
-  throw RemoteError("task '" + lease.task + "' on worker " + to_string(lease.worker) + " threw " + what,
-                    lease.task, lease.worker, evidence, std::move(chain));
+  for (const codec::ExceptionLevel& level : record.levels)
+    chain.push_back({level.type, level.what});
+  const std::string what = record.levels.empty()
+                               ? "an exception that could not be described"
+                               : record.levels.front().type + ": " + record.levels.front().what;
+  throw RemoteError(
+      "task '" + lease.task + "' on worker " + to_string(lease.worker) + " threw " + what,
+      lease.task, lease.worker, evidence, std::move(chain));
 }
 
 }  // namespace reeve::detail

@@ -18,7 +18,8 @@ std::shared_ptr<async::Gate> Core::observe() {
   return observers_.back();
 }
 
-boost::asio::awaitable<void> Core::warm_up([[maybe_unused]] std::shared_ptr<Core> self, std::size_t count) {
+boost::asio::awaitable<void> Core::warm_up([[maybe_unused]] std::shared_ptr<Core> self,
+                                           std::size_t count) {
   for (;;) {
     std::shared_ptr<async::Gate> gate;
     {
@@ -29,7 +30,8 @@ boost::asio::awaitable<void> Core::warm_up([[maybe_unused]] std::shared_ptr<Core
       while (live() < count && start_one()) {
       }
       std::size_t up = 0;
-      for (const Slot& slot : slots_) up += slot.state == WorkerState::idle || slot.state == WorkerState::leased;
+      for (const Slot& slot : slots_)
+        up += slot.state == WorkerState::idle || slot.state == WorkerState::leased;
       if (up >= count) co_return;
       gate = observe();
     }
@@ -37,13 +39,15 @@ boost::asio::awaitable<void> Core::warm_up([[maybe_unused]] std::shared_ptr<Core
   }
 }
 
-boost::asio::awaitable<void> Core::resize([[maybe_unused]] std::shared_ptr<Core> self, std::size_t max_workers) {
+boost::asio::awaitable<void> Core::resize([[maybe_unused]] std::shared_ptr<Core> self,
+                                          std::size_t max_workers) {
   const std::lock_guard lock(mutex_);
   check_open();
   if (max_workers < 1 || max_workers > 4096) {
     throw ConfigError(fmt::format("a pool has 1 to 4096 workers, not {}", max_workers));
   }
-  journal_.write({.step = Step::resize, .at = now_ns(), .limit = max_workers, .observed = max_workers_});
+  journal_.write(
+      {.step = Step::resize, .at = now_ns(), .limit = max_workers, .observed = max_workers_});
   max_workers_ = max_workers;
   for (std::size_t i = idle_.size(); i-- > 0 && live() > max_workers_;) {
     slots_[idle_[i]].surplus = true;
@@ -81,10 +85,12 @@ void Core::kill_all() noexcept {
       process::BoardSlot& cell = backend_->cell(number);
       std::uint64_t word = cell.word.load();
       if (process::LeaseWord(word).cause() == Cause::active &&
-          cell.word.compare_exchange_strong(word, process::LeaseWord(word).with(Cause::shutdown).bits())) {
+          cell.word.compare_exchange_strong(
+              word, process::LeaseWord(word).with(Cause::shutdown).bits())) {
         ++killed_;
         backend_->kill(number, slot.incarnation, Cause::shutdown);
-        revoke(number, Cause::shutdown, std::make_shared<const Evidence>(), "the pool was shut down");
+        revoke(number, Cause::shutdown, std::make_shared<const Evidence>(),
+               "the pool was shut down");
         slot.retiring = true;
       }
     } else if (slot.state == WorkerState::starting || slot.state == WorkerState::idle) {
@@ -93,7 +99,8 @@ void Core::kill_all() noexcept {
   }
 }
 
-boost::asio::awaitable<ShutdownReport> Core::shutdown([[maybe_unused]] std::shared_ptr<Core> self, ShutdownMode mode,
+boost::asio::awaitable<ShutdownReport> Core::shutdown([[maybe_unused]] std::shared_ptr<Core> self,
+                                                      ShutdownMode mode,
                                                       std::chrono::milliseconds deadline) {
   const std::int64_t until = now_ns() + std::chrono::nanoseconds(deadline).count();
   ShutdownReport report;

@@ -90,13 +90,20 @@ namespace reeve {
 
 std::string_view to_string(WorkerState state) {
   switch (state) {
-    case WorkerState::empty: return "empty";
-    case WorkerState::starting: return "starting";
-    case WorkerState::idle: return "idle";
-    case WorkerState::leased: return "leased";
-    case WorkerState::ending: return "ending";
-    case WorkerState::backoff: return "backoff";
-    case WorkerState::quarantined: return "quarantined";
+    case WorkerState::empty:
+      return "empty";
+    case WorkerState::starting:
+      return "starting";
+    case WorkerState::idle:
+      return "idle";
+    case WorkerState::leased:
+      return "leased";
+    case WorkerState::ending:
+      return "ending";
+    case WorkerState::backoff:
+      return "backoff";
+    case WorkerState::quarantined:
+      return "quarantined";
   }
   return "?";
 }
@@ -111,7 +118,8 @@ bool Capabilities::has(std::string_view name) const {
 std::string to_string(const Capabilities& capabilities) {
   std::string text;
   for (const Capability& mechanism : capabilities.mechanisms) {
-    text += fmt::format("{:<14} {:<4} {}\n", mechanism.name, mechanism.active ? "on" : "off", mechanism.detail);
+    text += fmt::format("{:<14} {:<4} {}\n", mechanism.name, mechanism.active ? "on" : "off",
+                        mechanism.detail);
   }
   return text;
 }

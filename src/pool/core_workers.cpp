@@ -62,7 +62,8 @@ void Core::start(std::uint32_t number) {
   process::BoardSlot& cell = backend_->cell(number);
   cell.word.store(0, std::memory_order_relaxed);
   cell.deadline.store(never, std::memory_order_relaxed);
-  cell.memory_limit.store(config_.watch_memory ? config_.worker_memory.bytes() : 0, std::memory_order_relaxed);
+  cell.memory_limit.store(config_.watch_memory ? config_.worker_memory.bytes() : 0,
+                          std::memory_order_relaxed);
   try {
     slot.port = backend_->start(number, slot.incarnation, slot.device);
   } catch (const std::exception& e) {
@@ -75,8 +76,12 @@ void Core::on_started(std::uint32_t number, std::uint64_t incarnation, int pid) 
   if (slot.incarnation != incarnation || slot.state != WorkerState::starting) return;
   slot.pid = pid;
   ++spawns_;
-  journal_.write({.step = Step::spawn, .at = now_ns(), .worker = {number, incarnation}, .device = slot.device,
-                  .elapsed = now_ns() - slot.started_at, .pid = pid});
+  journal_.write({.step = Step::spawn,
+                  .at = now_ns(),
+                  .worker = {number, incarnation},
+                  .device = slot.device,
+                  .elapsed = now_ns() - slot.started_at,
+                  .pid = pid});
   if (config_.initializer) {
     run_initializer(number);
   } else {
@@ -148,16 +153,22 @@ void Core::start_failed(std::uint32_t number, std::string reason) {
   ++start_failures_;
   ++slot.start_failures;
   const std::int64_t now = now_ns();
-  journal_.write({.step = Step::death, .at = now, .worker = {number, slot.incarnation}, .cause = Cause::lost,
-                  .task = "start", .device = slot.device});
+  journal_.write({.step = Step::death,
+                  .at = now,
+                  .worker = {number, slot.incarnation},
+                  .cause = Cause::lost,
+                  .task = "start",
+                  .device = slot.device});
   slot.state = WorkerState::backoff;
   slot.retry_at = now + std::chrono::nanoseconds(backoff_delay(slot.start_failures)).count();
   if (start_failures_ >= failures_until_degraded) {
     degraded_until_ = slot.retry_at;
-    refuse_all(Refusal::degraded,
-               fmt::format("workers could not be started {} times in a row, the last time because {}; the pool "
-                           "tries again by itself",
-                           start_failures_, last_start_failure_));
+    refuse_all(
+        Refusal::degraded,
+        fmt::format(
+            "workers could not be started {} times in a row, the last time because {}; the pool "
+            "tries again by itself",
+            start_failures_, last_start_failure_));
   }
   need_alarm(slot.retry_at);
   settle();
@@ -171,18 +182,33 @@ void Core::retire(std::uint32_t number, Cause cause) {
   slot.state = WorkerState::ending;
   slot.retiring = true;
   slot.ending_for = cause;
-  if (cause == Cause::none) ++deaths_.recycled; else count_death(cause);
+  if (cause == Cause::none)
+    ++deaths_.recycled;
+  else
+    count_death(cause);
   backend_->kill(number, slot.incarnation, cause == Cause::none ? Cause::shutdown : cause);
 }
 
 void Core::count_death(Cause cause) noexcept {
   switch (cause) {
-    case Cause::timeout: ++deaths_.timeout; break;
-    case Cause::memory: ++deaths_.memory; break;
-    case Cause::cancelled: ++deaths_.cancelled; break;
-    case Cause::crashed: ++deaths_.crashed; break;
-    case Cause::shutdown: ++deaths_.recycled; break;
-    default: ++deaths_.lost; break;
+    case Cause::timeout:
+      ++deaths_.timeout;
+      break;
+    case Cause::memory:
+      ++deaths_.memory;
+      break;
+    case Cause::cancelled:
+      ++deaths_.cancelled;
+      break;
+    case Cause::crashed:
+      ++deaths_.crashed;
+      break;
+    case Cause::shutdown:
+      ++deaths_.recycled;
+      break;
+    default:
+      ++deaths_.lost;
+      break;
   }
 }
 
@@ -215,7 +241,8 @@ std::shared_ptr<Evidence> Core::evidence_of(std::uint32_t number, const Death& d
   const std::int64_t from = slot.lease != nullptr ? slot.lease->granted_at : slot.started_at;
   const std::int64_t decided = death.decided_at != 0 ? death.decided_at : death.dead_at;
   evidence->elapsed = std::chrono::nanoseconds(decided - from);
-  if (death.decided_at != 0) evidence->kill_latency = std::chrono::nanoseconds(death.dead_at - death.decided_at);
+  if (death.decided_at != 0)
+    evidence->kill_latency = std::chrono::nanoseconds(death.dead_at - death.decided_at);
   evidence->signal = death.by_signal ? death.status : 0;
   evidence->exit_status = death.by_signal ? -1 : death.status;
   evidence->memory_peak = ByteSize{death.peak};
@@ -239,13 +266,20 @@ std::shared_ptr<Evidence> Core::evidence_of(std::uint32_t number, const Death& d
 void Core::on_died(std::uint32_t number, std::uint64_t incarnation, Death death) {
   Slot& slot = slots_[number];
   if (slot.incarnation != incarnation) return;
-  const bool was_starting = slot.state == WorkerState::starting || slot.state == WorkerState::backoff;
+  const bool was_starting =
+      slot.state == WorkerState::starting || slot.state == WorkerState::backoff;
   if (slot.state == WorkerState::quarantined) --quarantined_;
-  journal_.write({.step = Step::death, .at = now_ns(), .worker = {number, incarnation},
-                  .cause = death.cause != Cause::none ? death.cause : slot.ending_for, .device = slot.device,
-                  .peak = death.peak, .pid = slot.pid, .status = death.status});
+  journal_.write({.step = Step::death,
+                  .at = now_ns(),
+                  .worker = {number, incarnation},
+                  .cause = death.cause != Cause::none ? death.cause : slot.ending_for,
+                  .device = slot.device,
+                  .peak = death.peak,
+                  .pid = slot.pid,
+                  .status = death.status});
   if (slot.lease != nullptr) {
-    const bool answered = std::find(busy_.begin(), busy_.end(), number) != busy_.end() && slot.port->replied();
+    const bool answered =
+        std::find(busy_.begin(), busy_.end(), number) != busy_.end() && slot.port->replied();
     if (answered) {
       // It died after its reply was complete: the result counts, later calls do not.
       slot.lease->replied = true;
@@ -256,11 +290,12 @@ void Core::on_died(std::uint32_t number, std::uint64_t incarnation, Death death)
     if (death.cause == Cause::none) {
       const std::uint64_t limit = config_.worker_memory.bytes();
       evidence->fault_address = crash.address;
-      const bool out_of_memory = crash.memory_refused || (crash.signal != 0 && config_.hard_memory &&
-                                                          crash.data_bytes > limit - limit / 16);
-      death.cause = out_of_memory                                     ? Cause::memory
+      const bool out_of_memory =
+          crash.memory_refused ||
+          (crash.signal != 0 && config_.hard_memory && crash.data_bytes > limit - limit / 16);
+      death.cause = out_of_memory                                               ? Cause::memory
                     : death.by_signal && death.status == 9 && crash.signal == 0 ? Cause::lost
-                                                                      : Cause::crashed;
+                                                                                : Cause::crashed;
       if (out_of_memory) {
         evidence->memory_limit = config_.worker_memory;
         evidence->memory_observed = ByteSize{crash.data_bytes};
@@ -286,7 +321,8 @@ void Core::on_died(std::uint32_t number, std::uint64_t incarnation, Death death)
     start_failed(number, (slot.initializing ? "its initializer ended it: " : "") + how);
     return;
   }
-  if (slot.state == WorkerState::backoff) return;  // a failed initializer's process; the retry is scheduled
+  if (slot.state == WorkerState::backoff)
+    return;  // a failed initializer's process; the retry is scheduled
   slot.state = WorkerState::empty;
   replace(number);
   settle();
@@ -313,7 +349,8 @@ void Core::on_stuck(std::uint32_t number, std::uint64_t incarnation) {
   }
   slot.state = WorkerState::quarantined;
   ++quarantined_;
-  if (quarantined_ <= config_.quarantine_max) start_for_waiters(std::max<std::size_t>(1, waiters_.size()));
+  if (quarantined_ <= config_.quarantine_max)
+    start_for_waiters(std::max<std::size_t>(1, waiters_.size()));
   settle();
 }
 

@@ -12,7 +12,9 @@
 namespace reeve {
 namespace {
 
-double seconds(std::chrono::nanoseconds time) { return std::chrono::duration<double>(time).count(); }
+double seconds(std::chrono::nanoseconds time) {
+  return std::chrono::duration<double>(time).count();
+}
 
 std::string tail_of(const Evidence& evidence) {
   if (evidence.output_tail.empty()) return {};
@@ -31,19 +33,21 @@ std::string tree_text(const Evidence& evidence) {
 
 std::string timeout_text(const Failure& failure) {
   const Evidence& evidence = *failure.evidence;
-  return fmt::format("task '{}' on worker {} used its {:.3f} s and was ended after {:.3f} s{}; give "
-                     "worker_timeout (or the call's RunLimits) more time, or split the work{}",
-                     failure.task, to_string(failure.worker), seconds(evidence.time_limit),
-                     seconds(evidence.elapsed), tree_text(evidence), tail_of(evidence));
+  return fmt::format(
+      "task '{}' on worker {} used its {:.3f} s and was ended after {:.3f} s{}; give "
+      "worker_timeout (or the call's RunLimits) more time, or split the work{}",
+      failure.task, to_string(failure.worker), seconds(evidence.time_limit),
+      seconds(evidence.elapsed), tree_text(evidence), tail_of(evidence));
 }
 
 std::string memory_text(const Failure& failure) {
   const Evidence& evidence = *failure.evidence;
-  return fmt::format("task '{}' on worker {} wanted more than its {} of memory ({} observed, {} at most, "
-                     "by {}){}; raise worker_memory or work in smaller pieces{}",
-                     failure.task, to_string(failure.worker), to_string(evidence.memory_limit),
-                     to_string(evidence.memory_observed), to_string(evidence.memory_peak),
-                     evidence.mechanism, tree_text(evidence), tail_of(evidence));
+  return fmt::format(
+      "task '{}' on worker {} wanted more than its {} of memory ({} observed, {} at most, "
+      "by {}){}; raise worker_memory or work in smaller pieces{}",
+      failure.task, to_string(failure.worker), to_string(evidence.memory_limit),
+      to_string(evidence.memory_observed), to_string(evidence.memory_peak), evidence.mechanism,
+      tree_text(evidence), tail_of(evidence));
 }
 
 std::string crash_text(const Failure& failure) {
@@ -53,9 +57,10 @@ std::string crash_text(const Failure& failure) {
                         : fmt::format("exited with status {}", evidence.exit_status);
   if (evidence.fault_address != 0) how += fmt::format(" at address {:#x}", evidence.fault_address);
   if (!failure.reason.empty()) how += " (" + failure.reason + ")";
-  return fmt::format("task '{}' ended its worker {}: it {} after {:.3f} s{}; only this lease is lost{}",
-                     failure.task, to_string(failure.worker), how, seconds(evidence.elapsed),
-                     tree_text(evidence), tail_of(evidence));
+  return fmt::format(
+      "task '{}' ended its worker {}: it {} after {:.3f} s{}; only this lease is lost{}",
+      failure.task, to_string(failure.worker), how, seconds(evidence.elapsed), tree_text(evidence),
+      tail_of(evidence));
 }
 
 }  // namespace
@@ -80,13 +85,16 @@ void throw_failure(const Failure& failure) {
       }
       [[fallthrough]];
     default:
-      throw WorkerLostError(fmt::format("task '{}' lost its worker {}: {}{}", failure.task,
-                                        to_string(failure.worker), failure.reason, tail_of(*evidence)),
-                            failure.task, failure.worker, evidence);
+      throw WorkerLostError(
+          fmt::format("task '{}' lost its worker {}: {}{}", failure.task, to_string(failure.worker),
+                      failure.reason, tail_of(*evidence)),
+          failure.task, failure.worker, evidence);
   }
 }
 
-std::string to_string(WorkerId id) { return fmt::format("w{}#{}", id.slot, id.incarnation); }
+std::string to_string(WorkerId id) {
+  return fmt::format("w{}#{}", id.slot, id.incarnation);
+}
 
 WorkerError::WorkerError(const std::string& what, std::string_view task, WorkerId worker,
                          std::shared_ptr<const Evidence> evidence)

@@ -11,7 +11,18 @@
 
 namespace reeve::detail {
 
-enum class Step : std::uint8_t { acquire, grant, release, revoke, kill, spawn, death, resize, refuse, shutdown };
+enum class Step : std::uint8_t {
+  acquire,
+  grant,
+  release,
+  revoke,
+  kill,
+  spawn,
+  death,
+  resize,
+  refuse,
+  shutdown
+};
 
 struct JournalEntry {
   Step step;

@@ -49,7 +49,8 @@ class ProcessBackend final : public Backend {
                  async::QuietWait quiet, std::mutex& mutex, const ResourceConfig& config);
   ~ProcessBackend() override;
 
-  std::shared_ptr<Worker> start(std::uint32_t slot, std::uint64_t incarnation, std::string_view device) override;
+  std::shared_ptr<Worker> start(std::uint32_t slot, std::uint64_t incarnation,
+                                std::string_view device) override;
   void kill(std::uint32_t slot, std::uint64_t incarnation, Cause cause) override;
   BoardSlot& cell(std::uint32_t slot) override { return slots_[slot]; }
   bool watch(std::int64_t due) override;
@@ -107,20 +108,27 @@ class ProcessBackend final : public Backend {
   bool read_posted_ = false;
 };
 
-ProcessBackend::ProcessBackend(BackendEvents& events, std::weak_ptr<Core> owner, asio::any_io_executor executor,
-                               async::QuietWait quiet, std::mutex& mutex, const ResourceConfig& config)
-    : events_(events), owner_(std::move(owner)), executor_(std::move(executor)), quiet_(quiet), mutex_(mutex) {
+ProcessBackend::ProcessBackend(BackendEvents& events, std::weak_ptr<Core> owner,
+                               asio::any_io_executor executor, async::QuietWait quiet,
+                               std::mutex& mutex, const ResourceConfig& config)
+    : events_(events),
+      owner_(std::move(owner)),
+      executor_(std::move(executor)),
+      quiet_(quiet),
+      mutex_(mutex) {
   make_board(config);
 }
 
 void ProcessBackend::make_board(const ResourceConfig& config) {
   std::string text = config.working_directory;
   text.push_back('\0');
-  for (const auto& [name, value] : config.environment) text.append(name + "=" + value).push_back('\0');
+  for (const auto& [name, value] : config.environment)
+    text.append(name + "=" + value).push_back('\0');
   if (config.working_directory.empty() && config.environment.empty()) text.clear();
   settings_.data_limit = config.hard_memory && !sanitized ? config.worker_memory.bytes() : 0;
   settings_.data_reserve = (16_MiB).bytes();
-  settings_.channel_bytes = process::channel_header_bytes + config.message_max.bytes() / 4096 * 4096;
+  settings_.channel_bytes =
+      process::channel_header_bytes + config.message_max.bytes() / 4096 * 4096;
   settings_.nice = config.nice;
   settings_.file_mask = config.file_mask ? static_cast<int>(*config.file_mask) : -1;
   settings_.drop_capabilities = config.keep_capabilities ? 0 : 1;
@@ -132,12 +140,14 @@ void ProcessBackend::make_board(const ResourceConfig& config) {
   hub_fd_ = os::UniqueFd(memfd_create("reeve-hub", MFD_CLOEXEC));
   wake_ = os::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   board_bytes_ = process::board_bytes(slot_capacity, text.size());
-  if (!board_fd_ || !hub_fd_ || !wake_ || ftruncate(board_fd_.get(), static_cast<off_t>(board_bytes_)) != 0 ||
+  if (!board_fd_ || !hub_fd_ || !wake_ ||
+      ftruncate(board_fd_.get(), static_cast<off_t>(board_bytes_)) != 0 ||
       ftruncate(hub_fd_.get(), sizeof(process::HubPage)) != 0) {
     throw_errno("making the pool's board");
   }
   void* board = mmap(nullptr, board_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, board_fd_.get(), 0);
-  void* hub = mmap(nullptr, sizeof(process::HubPage), PROT_READ | PROT_WRITE, MAP_SHARED, hub_fd_.get(), 0);
+  void* hub =
+      mmap(nullptr, sizeof(process::HubPage), PROT_READ | PROT_WRITE, MAP_SHARED, hub_fd_.get(), 0);
   if (board == MAP_FAILED || hub == MAP_FAILED) throw_errno("mapping the pool's board");
   board_ = static_cast<BoardHeader*>(board);
   board_->magic = process::board_magic;
@@ -172,7 +182,8 @@ void ProcessBackend::launch() {
 void ProcessBackend::listen() {
   if (!socket_) return;
   socket_->async_wait(asio::posix::stream_descriptor::wait_read,
-                      [weak = owner_, this, warden = warden_, quiet = quiet_](const boost::system::error_code& error) {
+                      [weak = owner_, this, warden = warden_,
+                       quiet = quiet_](const boost::system::error_code& error) {
                         quiet.resumed();
                         const auto owner = weak.lock();
                         if (!owner) return;
@@ -280,8 +291,8 @@ std::shared_ptr<Worker> ProcessBackend::start(std::uint32_t slot, std::uint64_t 
   if (!bell) throw_errno("eventfd for a worker");
   living_[slot] = incarnation;
   bells_[slot].incarnation = incarnation;
-  bells_[slot].wait =
-      std::make_unique<asio::posix::stream_descriptor>(executor_, fcntl(bell.get(), F_DUPFD_CLOEXEC, 0));
+  bells_[slot].wait = std::make_unique<asio::posix::stream_descriptor>(
+      executor_, fcntl(bell.get(), F_DUPFD_CLOEXEC, 0));
   Command command{};
   command.kind = MessageKind::spawn;
   command.slot = slot;
@@ -294,16 +305,18 @@ std::shared_ptr<Worker> ProcessBackend::start(std::uint32_t slot, std::uint64_t 
 void ProcessBackend::listen_to(std::uint32_t slot, std::uint64_t incarnation) {
   Bell& bell = bells_[slot];
   if (bell.incarnation != incarnation || !bell.wait) return;
-  bell.wait->async_wait(asio::posix::stream_descriptor::wait_read,
-                        [weak = owner_, this, slot, incarnation, quiet = quiet_](const boost::system::error_code& error) {
-                          quiet.resumed();
-                          const auto owner = weak.lock();
-                          if (!owner) return;
-                          const std::lock_guard lock(mutex_);
-                          if (error || bells_[slot].incarnation != incarnation || !bells_[slot].wait) return;
-                          listen_to(slot, incarnation);
-                          events_.on_bell();
-                        });
+  bell.wait->async_wait(
+      asio::posix::stream_descriptor::wait_read,
+      [weak = owner_, this, slot, incarnation,
+       quiet = quiet_](const boost::system::error_code& error) {
+        quiet.resumed();
+        const auto owner = weak.lock();
+        if (!owner) return;
+        const std::lock_guard lock(mutex_);
+        if (error || bells_[slot].incarnation != incarnation || !bells_[slot].wait) return;
+        listen_to(slot, incarnation);
+        events_.on_bell();
+      });
   quiet_.started();
 }
 
@@ -385,28 +398,34 @@ Capabilities ProcessBackend::capabilities() const {
   };
   add("deadline", true, "held by the warden, also while this program's event loop is blocked");
   add("rlimit_data", settings_.data_limit != 0,
-      settings_.data_limit != 0 ? "private memory is refused at worker_memory; new throws, the worker survives"
-      : sanitized               ? "off: a sanitizer reserves terabytes"
-                                : "off: hard_memory is false");
+      settings_.data_limit != 0
+          ? "private memory is refused at worker_memory; new throws, the worker survives"
+      : sanitized ? "off: a sanitizer reserves terabytes"
+                  : "off: hard_memory is false");
   add("statm", true, "resident memory of the worker's tree is watched while it is leased");
   add("cgroup_kill", settings_.cgroup[0] != '\0',
-      settings_.cgroup[0] != '\0' ? settings_.cgroup : "no writable cgroup v2 group of our own; trees are walked");
+      settings_.cgroup[0] != '\0' ? settings_.cgroup
+                                  : "no writable cgroup v2 group of our own; trees are walked");
   add("cgroup_memory", false, "not delegated to this program");
-  add("orphans", true, "workers die with this program, also after SIGKILL; if the warden itself is killed, deeper "
-                       "descendants die by best effort");
-  add("spawn", true, settings_.exec_each != 0 || warden_threads_ > 1
-                         ? fmt::format("by exec (static initialisers started {} threads)",
-                                       warden_threads_ > 1 ? warden_threads_ - 1 : 0)
-                         : "by fork of the warden");
+  add("orphans", true,
+      "workers die with this program, also after SIGKILL; if the warden itself is killed, deeper "
+      "descendants die by best effort");
+  add("spawn", true,
+      settings_.exec_each != 0 || warden_threads_ > 1
+          ? fmt::format("by exec (static initialisers started {} threads)",
+                        warden_threads_ > 1 ? warden_threads_ - 1 : 0)
+          : "by fork of the warden");
   return result;
 }
 
 }  // namespace
 
 std::unique_ptr<Backend> make_process_backend(BackendEvents& events, std::weak_ptr<Core> owner,
-                                              asio::any_io_executor executor, async::QuietWait quiet,
-                                              std::mutex& mutex, const ResourceConfig& config) {
-  return std::make_unique<ProcessBackend>(events, std::move(owner), std::move(executor), quiet, mutex, config);
+                                              asio::any_io_executor executor,
+                                              async::QuietWait quiet, std::mutex& mutex,
+                                              const ResourceConfig& config) {
+  return std::make_unique<ProcessBackend>(events, std::move(owner), std::move(executor), quiet,
+                                          mutex, config);
 }
 
 }  // namespace reeve::detail

@@ -13,7 +13,8 @@ namespace reeve::detail {
 
 class Core;
 
-/// `events` is called with `mutex` held, and only while `owner` lives. The warden starts with the first worker.
+/// `events` is called with `mutex` held, and only while `owner` lives. The warden starts with the
+/// first worker.
 std::unique_ptr<Backend> make_process_backend(BackendEvents& events, std::weak_ptr<Core> owner,
                                               boost::asio::any_io_executor executor,
                                               async::QuietWait quiet, std::mutex& mutex,

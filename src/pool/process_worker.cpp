@@ -76,8 +76,8 @@ Reply ProcessWorker::reply() {
   const std::uint64_t size = header.reply_bytes;
   reply.dirt = header.dirt;
   reply.data_bytes = header.data_bytes;
-  const bool known = kind == ReplyKind::value || kind == ReplyKind::exception || kind == ReplyKind::memory ||
-                     kind == ReplyKind::refused;
+  const bool known = kind == ReplyKind::value || kind == ReplyKind::exception ||
+                     kind == ReplyKind::memory || kind == ReplyKind::refused;
   if (!known || !channel_.readable(offset, size)) {
     reply.dirt |= process::stream_broken;
     reply.kind = ReplyKind::refused;
@@ -112,9 +112,10 @@ bool ProcessWorker::take_progress(Progress& progress) {
     const std::uint32_t before = header.progress_sequence.load(std::memory_order_acquire);
     if (before == progress_seen_) return false;
     if (before % 2 != 0) continue;
-    progress.percent = std::clamp(header.progress_percent.load(std::memory_order_relaxed), 0.0, 100.0);
-    const std::size_t size =
-        std::min<std::size_t>(header.progress_note_bytes.load(std::memory_order_relaxed), process::note_bytes);
+    progress.percent =
+        std::clamp(header.progress_percent.load(std::memory_order_relaxed), 0.0, 100.0);
+    const std::size_t size = std::min<std::size_t>(
+        header.progress_note_bytes.load(std::memory_order_relaxed), process::note_bytes);
     progress.note.resize(size);
     for (std::size_t i = 0; i < size; ++i) {
       progress.note[i] = header.progress_note[i].load(std::memory_order_relaxed);

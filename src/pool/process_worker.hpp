@@ -14,7 +14,8 @@ class ProcessWorker final : public Worker {
   ProcessWorker(const process::WorkerSettings& settings, std::string_view device);
 
   codec::Writer& begin_arguments() override;
-  void submit(const codec::TaskDescriptor& task, std::string_view task_name, std::uint64_t memory) override;
+  void submit(const codec::TaskDescriptor& task, std::string_view task_name,
+              std::uint64_t memory) override;
   bool replied() const noexcept override;
   Reply reply() override;
   void request_stop() noexcept override;
@@ -31,8 +32,8 @@ class ProcessWorker final : public Worker {
 
   mutable process::Channel channel_;
   std::optional<codec::Writer> writer_;
-  std::size_t kept_ = 0;           // bytes of buffers that were built in place
-  std::uint32_t number_ = 0;       // of the latest request
+  std::size_t kept_ = 0;      // bytes of buffers that were built in place
+  std::uint32_t number_ = 0;  // of the latest request
   std::uint32_t progress_seen_ = 0;
 };
 

@@ -38,9 +38,13 @@ Call::~Call() {
   if (lease_ != nullptr) core_->end_call(*lease_);
 }
 
-codec::Writer& Call::arguments() { return static_cast<Worker*>(port_.get())->begin_arguments(); }
+codec::Writer& Call::arguments() {
+  return static_cast<Worker*>(port_.get())->begin_arguments();
+}
 
-boost::asio::awaitable<void> Call::complete() { return core_->complete(core_, *lease_, *task_, limits_); }
+boost::asio::awaitable<void> Call::complete() {
+  return core_->complete(core_, *lease_, *task_, limits_);
+}
 
 Call::Result Call::result() {
   const Reply reply = core_->take_reply(*lease_);
@@ -48,7 +52,8 @@ Call::Result Call::result() {
   return {reply.bytes, static_cast<Worker*>(port_.get())->window()};
 }
 
-std::size_t next_chunk(std::size_t last, std::chrono::nanoseconds elapsed, std::size_t left) noexcept {
+std::size_t next_chunk(std::size_t last, std::chrono::nanoseconds elapsed,
+                       std::size_t left) noexcept {
   constexpr double target = 2e6;
   const double per_item = static_cast<double>(elapsed.count()) / static_cast<double>(last);
   const double ideal = per_item > 0 ? target / per_item : static_cast<double>(4 * last);
@@ -73,7 +78,9 @@ WorkerLease& WorkerLease::operator=(WorkerLease&& other) noexcept {
   return *this;
 }
 
-WorkerLease::~WorkerLease() { reset(); }
+WorkerLease::~WorkerLease() {
+  reset();
+}
 
 void WorkerLease::reset() noexcept {
   if (lease_ != nullptr) core_->release(*std::exchange(lease_, nullptr), false);
@@ -83,15 +90,21 @@ void WorkerLease::discard() && noexcept {
   if (lease_ != nullptr) core_->release(*std::exchange(lease_, nullptr), true);
 }
 
-WorkerId WorkerLease::id() const noexcept { return lease_ != nullptr ? lease_->worker : WorkerId{}; }
+WorkerId WorkerLease::id() const noexcept {
+  return lease_ != nullptr ? lease_->worker : WorkerId{};
+}
 std::string_view WorkerLease::task() const noexcept {
   return lease_ != nullptr ? std::string_view(lease_->task) : std::string_view{};
 }
 std::string_view WorkerLease::device() const noexcept {
   return lease_ != nullptr ? core_->device_of(*lease_) : std::string_view{};
 }
-int WorkerLease::pid() const noexcept { return lease_ != nullptr ? core_->pid_of(*lease_) : 0; }
-ByteSize WorkerLease::memory_usage() const { return lease_ != nullptr ? core_->memory_usage(*lease_) : ByteSize{}; }
+int WorkerLease::pid() const noexcept {
+  return lease_ != nullptr ? core_->pid_of(*lease_) : 0;
+}
+ByteSize WorkerLease::memory_usage() const {
+  return lease_ != nullptr ? core_->memory_usage(*lease_) : ByteSize{};
+}
 bool WorkerLease::revoked() const noexcept {
   return lease_ == nullptr || core_->failure_of(*lease_) != nullptr;
 }
@@ -101,7 +114,8 @@ boost::asio::awaitable<void> WorkerLease::wait_revoked() {
   return core_->wait_revoked(core_, *lease_);
 }
 
-void detail::finish_scope(const WorkerLease& lease, bool lease_ended_first, std::exception_ptr body_failure) {
+void detail::finish_scope(const WorkerLease& lease, bool lease_ended_first,
+                          std::exception_ptr body_failure) {
   if (lease_ended_first) lease.rethrow_cause();
   if (body_failure) std::rethrow_exception(body_failure);
 }
@@ -128,7 +142,8 @@ ResourcePool::ResourcePool(boost::asio::any_io_executor executor, ResourceConfig
   if (const auto fault = find_fault(config)) throw ConfigError(*fault);
   if (config.isolation == Isolation::process && !initialized()) {
     throw ConfigError(
-        "process workers are copies of this program that enter through reeve::init, which was not called; add "
+        "process workers are copies of this program that enter through reeve::init, which was not "
+        "called; add "
         "it as the first line of main:\n"
         "    int main(int argc, char** argv) {\n"
         "      reeve::init(argc, argv);");
@@ -143,11 +158,14 @@ boost::asio::awaitable<WorkerLease> ResourcePool::acquire_worker(std::string_vie
   return core_->acquire(core_, detail::TaskName(task_id), options);
 }
 
-std::optional<WorkerLease> ResourcePool::try_acquire(std::string_view task_id, AcquireOptions options) {
+std::optional<WorkerLease> ResourcePool::try_acquire(std::string_view task_id,
+                                                     AcquireOptions options) {
   return core_->try_acquire(detail::TaskName(task_id).view(), options);
 }
 
-boost::asio::awaitable<void> ResourcePool::warm_up(std::size_t count) { return core_->warm_up(core_, count); }
+boost::asio::awaitable<void> ResourcePool::warm_up(std::size_t count) {
+  return core_->warm_up(core_, count);
+}
 
 boost::asio::awaitable<void> ResourcePool::resize(std::size_t max_workers) {
   return core_->resize(core_, max_workers);
@@ -158,9 +176,17 @@ boost::asio::awaitable<ShutdownReport> ResourcePool::shutdown(ShutdownMode mode,
   return core_->shutdown(core_, mode, deadline);
 }
 
-PoolStatus ResourcePool::status() const { return core_->status(); }
-Capabilities ResourcePool::capabilities() const { return core_->capabilities(); }
-const ResourceConfig& ResourcePool::config() const noexcept { return core_->config(); }
-boost::asio::any_io_executor ResourcePool::get_executor() const noexcept { return core_->executor(); }
+PoolStatus ResourcePool::status() const {
+  return core_->status();
+}
+Capabilities ResourcePool::capabilities() const {
+  return core_->capabilities();
+}
+const ResourceConfig& ResourcePool::config() const noexcept {
+  return core_->config();
+}
+boost::asio::any_io_executor ResourcePool::get_executor() const noexcept {
+  return core_->executor();
+}
 
 }  // namespace reeve

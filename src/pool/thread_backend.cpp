@@ -1,4 +1,5 @@
-// Thread workers. A thread cannot be killed: one that oversteps is asked to stop and quarantined until it does.
+// Thread workers. A thread cannot be killed: one that oversteps is asked to stop and quarantined
+// until it does.
 #include "pool/thread_backend.hpp"
 
 #include <boost/asio/post.hpp>
@@ -55,8 +56,8 @@ class LimitedMemory final : public std::pmr::memory_resource {
   std::atomic<bool> refused_{false};
 };
 
-/// One thread, its mailbox and its context. Shared by the pool and the thread itself, so that a stuck thread
-/// keeps what it still uses.
+/// One thread, its mailbox and its context. Shared by the pool and the thread itself, so that a
+/// stuck thread keeps what it still uses.
 class ThreadWorker final : public Worker, public process::TaskContext {
  public:
   using Notify = std::function<void()>;
@@ -70,7 +71,8 @@ class ThreadWorker final : public Worker, public process::TaskContext {
       const codec::TaskDescriptor* task = nullptr;
       {
         std::unique_lock lock(mutex_);
-        wake_.wait(lock, [this] { return quit_ || number_ != done_.load(std::memory_order_relaxed); });
+        wake_.wait(lock,
+                   [this] { return quit_ || number_ != done_.load(std::memory_order_relaxed); });
         if (number_ == done_.load(std::memory_order_relaxed)) break;
         task = task_;
       }
@@ -100,7 +102,9 @@ class ThreadWorker final : public Worker, public process::TaskContext {
     ++number_;
     wake_.notify_one();
   }
-  bool replied() const noexcept override { return done_.load(std::memory_order_acquire) == number_; }
+  bool replied() const noexcept override {
+    return done_.load(std::memory_order_acquire) == number_;
+  }
   Reply reply() override {
     Reply reply;
     reply.kind = kind_;
@@ -119,7 +123,8 @@ class ThreadWorker final : public Worker, public process::TaskContext {
   }
   std::span<const std::byte> window() const noexcept override { return {}; }
   std::span<std::byte> allocate(std::size_t) override {
-    throw std::logic_error("make_buffer is for process workers; a thread worker reads the program's memory anyway");
+    throw std::logic_error(
+        "make_buffer is for process workers; a thread worker reads the program's memory anyway");
   }
   void end_lease() noexcept override {}
   std::uint64_t memory_used() const noexcept { return memory_.used(); }
@@ -130,7 +135,8 @@ class ThreadWorker final : public Worker, public process::TaskContext {
     try {
       {
         const std::lock_guard lock(progress_mutex_);
-        progress_.emplace(Progress{std::clamp(percent, 0.0, 100.0), std::string(note.substr(0, process::note_bytes))});
+        progress_.emplace(Progress{std::clamp(percent, 0.0, 100.0),
+                                   std::string(note.substr(0, process::note_bytes))});
       }
       ring_();
     } catch (...) {  // progress is never worth a failure
@@ -182,10 +188,14 @@ class ThreadBackend final : public Backend {
  public:
   ThreadBackend(BackendEvents& events, std::weak_ptr<Core> owner, asio::any_io_executor executor,
                 std::mutex& mutex, const ResourceConfig& config)
-      : events_(events), owner_(std::move(owner)), executor_(std::move(executor)), mutex_(mutex),
+      : events_(events),
+        owner_(std::move(owner)),
+        executor_(std::move(executor)),
+        mutex_(mutex),
         memory_limit_(config.worker_memory.bytes()) {}
 
-  std::shared_ptr<Worker> start(std::uint32_t slot, std::uint64_t incarnation, std::string_view device) override {
+  std::shared_ptr<Worker> start(std::uint32_t slot, std::uint64_t incarnation,
+                                std::string_view device) override {
     // The callbacks run on the worker's thread: they only post.
     const auto post_event = [weak = owner_, executor = executor_](auto event) {
       asio::post(executor, [weak, event] {
@@ -197,7 +207,9 @@ class ThreadBackend final : public Backend {
     };
     auto worker = std::make_shared<ThreadWorker>(
         memory_limit_, device, [post_event, this] { post_event([this] { events_.on_bell(); }); },
-        [post_event, this, slot, incarnation] { post_event([this, slot, incarnation] { ended(slot, incarnation); }); });
+        [post_event, this, slot, incarnation] {
+          post_event([this, slot, incarnation] { ended(slot, incarnation); });
+        });
     std::thread([worker] { worker->run(); }).detach();
     if (slot >= workers_.size()) {
       workers_.resize(slot + 1);
@@ -243,9 +255,12 @@ class ThreadBackend final : public Backend {
   Capabilities capabilities() const override {
     Capabilities result;
     result.mechanisms = {
-        {"deadline", true, "the lease ends in time; a thread that does not heed stop_requested() is quarantined"},
-        {"pmr_limit", true, "memory taken from this_worker::memory() is limited, other memory is not"},
-        {"kill", false, "threads cannot be killed: use process isolation for code you do not trust"}};
+        {"deadline", true,
+         "the lease ends in time; a thread that does not heed stop_requested() is quarantined"},
+        {"pmr_limit", true,
+         "memory taken from this_worker::memory() is limited, other memory is not"},
+        {"kill", false,
+         "threads cannot be killed: use process isolation for code you do not trust"}};
     return result;
   }
 
@@ -281,7 +296,8 @@ class ThreadBackend final : public Backend {
 std::unique_ptr<Backend> make_thread_backend(BackendEvents& events, std::weak_ptr<Core> owner,
                                              asio::any_io_executor executor, std::mutex& mutex,
                                              const ResourceConfig& config) {
-  return std::make_unique<ThreadBackend>(events, std::move(owner), std::move(executor), mutex, config);
+  return std::make_unique<ThreadBackend>(events, std::move(owner), std::move(executor), mutex,
+                                         config);
 }
 
 }  // namespace reeve::detail

@@ -14,7 +14,7 @@ class Core;
 
 /// `events` is called with `mutex` held, and only while `owner` lives.
 std::unique_ptr<Backend> make_thread_backend(BackendEvents& events, std::weak_ptr<Core> owner,
-                                             boost::asio::any_io_executor executor, std::mutex& mutex,
-                                             const ResourceConfig& config);
+                                             boost::asio::any_io_executor executor,
+                                             std::mutex& mutex, const ResourceConfig& config);
 
 }  // namespace reeve::detail

@@ -19,8 +19,8 @@ using process::ReplyKind;
 struct Reply {
   ReplyKind kind = ReplyKind::none;
   std::span<const std::byte> bytes;
-  std::uint32_t dirt = 0;           // process::Dirt
-  std::uint64_t data_bytes = 0;     // VmData when last measured
+  std::uint32_t dirt = 0;        // process::Dirt
+  std::uint64_t data_bytes = 0;  // VmData when last measured
 };
 
 struct Progress {
@@ -32,10 +32,13 @@ class Worker {
  public:
   virtual ~Worker() = default;
 
-  /// Bytes [0, size) of the area are kept by the caller (buffers built in place); arguments go behind them.
+  /// Bytes [0, size) of the area are kept by the caller (buffers built in place); arguments go
+  /// behind them.
   virtual codec::Writer& begin_arguments() = 0;
-  /// Sends the call whose arguments were written. `memory`: private memory for this call, 0: as configured.
-  virtual void submit(const codec::TaskDescriptor& task, std::string_view task_name, std::uint64_t memory) = 0;
+  /// Sends the call whose arguments were written. `memory`: private memory for this call, 0: as
+  /// configured.
+  virtual void submit(const codec::TaskDescriptor& task, std::string_view task_name,
+                      std::uint64_t memory) = 0;
   virtual bool replied() const noexcept = 0;
   virtual Reply reply() = 0;
   virtual void request_stop() noexcept = 0;
@@ -65,14 +68,15 @@ struct Death {
   std::int64_t dead_at = 0;
   std::int64_t cpu_ns = 0;
   std::string tail;
-  std::string reason;   // for lost
+  std::string reason;  // for lost
 };
 
 /// Events of a backend; the pool's mutex is held.
 class BackendEvents {
  public:
   virtual void on_started(std::uint32_t slot, std::uint64_t incarnation, int pid) = 0;
-  virtual void on_start_failed(std::uint32_t slot, std::uint64_t incarnation, std::string reason) = 0;
+  virtual void on_start_failed(std::uint32_t slot, std::uint64_t incarnation,
+                               std::string reason) = 0;
   virtual void on_stuck(std::uint32_t slot, std::uint64_t incarnation) = 0;
   virtual void on_died(std::uint32_t slot, std::uint64_t incarnation, Death death) = 0;
   virtual void on_bell() = 0;
@@ -86,13 +90,15 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  /// Starts a worker; `on_started` or `on_start_failed` follows. The worker may be given calls at once.
+  /// Starts a worker; `on_started` or `on_start_failed` follows. The worker may be given calls at
+  /// once.
   virtual std::shared_ptr<Worker> start(std::uint32_t slot, std::uint64_t incarnation,
                                         std::string_view device) = 0;
   virtual void kill(std::uint32_t slot, std::uint64_t incarnation, process::Cause cause) = 0;
   /// The cell that decides who ends a lease.
   virtual process::BoardSlot& cell(std::uint32_t slot) = 0;
-  /// Makes sure that someone looks at the cells at `due` (ns) at the latest. False: the pool must do it.
+  /// Makes sure that someone looks at the cells at `due` (ns) at the latest. False: the pool must
+  /// do it.
   virtual bool watch(std::int64_t due) = 0;
   /// True if somebody else (the warden) ends leases in time.
   virtual bool watches() const noexcept = 0;

@@ -44,7 +44,8 @@ std::span<std::byte> Channel::reserve(std::size_t bytes) {
   }
   const std::size_t needed = bytes + channel_header_bytes;
   if (needed > file_bytes_) {
-    const std::size_t wanted = std::min(std::max(needed, 2 * file_bytes_), area_.size() + channel_header_bytes);
+    const std::size_t wanted =
+        std::min(std::max(needed, 2 * file_bytes_), area_.size() + channel_header_bytes);
     if (ftruncate(file_.get(), static_cast<off_t>(wanted)) != 0) throw_errno("growing a channel");
     file_bytes_ = wanted;
   }
@@ -55,7 +56,7 @@ bool Channel::readable(std::uint64_t offset, std::uint64_t size) {
   if (offset > area_.size() || size > area_.size() - offset) return false;
   const std::uint64_t end = channel_header_bytes + offset + size;
   if (end <= file_bytes_) return true;
-  struct stat file {};  // the worker may have grown it
+  struct stat file{};  // the worker may have grown it
   if (fstat(file_.get(), &file) != 0) return false;
   file_bytes_ = static_cast<std::size_t>(file.st_size);
   return end <= file_bytes_;

@@ -11,9 +11,9 @@
 
 namespace reeve::process {
 
-/// A memfd that the program and one worker map: a header page, then the area for arguments and results.
-/// The whole window is mapped at once; the file below it grows by doubling and never shrinks (sealed), so
-/// that neither side can make the other fault.
+/// A memfd that the program and one worker map: a header page, then the area for arguments and
+/// results. The whole window is mapped at once; the file below it grows by doubling and never
+/// shrinks (sealed), so that neither side can make the other fault.
 class Channel {
  public:
   /// Errors: SystemError.

@@ -5,8 +5,8 @@
 
 namespace reeve::process {
 
-/// Installs handlers for SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT on an alternate stack. They note signal,
-/// code, address and VmData in the channel, restore the default action and return.
+/// Installs handlers for SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT on an alternate stack. They
+/// note signal, code, address and VmData in the channel, restore the default action and return.
 void install_crash_notes(ChannelHeader& channel);
 
 }  // namespace reeve::process

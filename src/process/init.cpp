@@ -28,6 +28,8 @@ void init(int argc, char** argv) {
   if (std::strcmp(argv[0], process::worker_name) == 0) process::enter_executed_worker();
 }
 
-bool initialized() noexcept { return called.load(std::memory_order_acquire); }
+bool initialized() noexcept {
+  return called.load(std::memory_order_acquire);
+}
 
 }  // namespace reeve

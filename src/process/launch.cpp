@@ -39,7 +39,8 @@ int run_warden(void* argument) {
     high[i] = fcntl(plan.fds[i], F_DUPFD, 64);
     if (high[i] < 0) return plan.error = errno, 1;
   }
-  static constexpr int targets[4] = {warden_socket_fd, warden_board_fd, warden_hub_fd, warden_wake_fd};
+  static constexpr int targets[4] = {warden_socket_fd, warden_board_fd, warden_hub_fd,
+                                     warden_wake_fd};
   for (int i = 0; i < 4; ++i) {
     if (dup2(high[i], targets[i]) < 0) return plan.error = errno, 1;
   }
@@ -47,7 +48,7 @@ int run_warden(void* argument) {
   if (null >= 0) dup2(null, STDIN_FILENO);
   syscall(SYS_close_range, 7u, ~0u, 0u);
   // Ignored signals would stay ignored across exec; the warden resets the rest.
-  struct sigaction standard {};
+  struct sigaction standard{};
   standard.sa_handler = SIG_DFL;
   sigaction(SIGCHLD, &standard, nullptr);
   sigaction(SIGPIPE, &standard, nullptr);
@@ -59,7 +60,8 @@ int run_warden(void* argument) {
 
 int run_intermediate(void* argument) {
   auto& plan = *static_cast<Plan*>(argument);
-  plan.warden = clone(run_warden, plan.inner_stack + stack_bytes, CLONE_VM | CLONE_VFORK | SIGCHLD, &plan);
+  plan.warden =
+      clone(run_warden, plan.inner_stack + stack_bytes, CLONE_VM | CLONE_VFORK | SIGCHLD, &plan);
   if (plan.warden < 0) plan.error = errno;
   _exit(0);
 }
@@ -68,10 +70,12 @@ int run_intermediate(void* argument) {
 
 Launched launch_warden(int board, int hub, int wake) {
   int pair[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) throw_errno("socketpair for the warden");
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+    throw_errno("socketpair for the warden");
   os::UniqueFd ours(pair[0]);
   os::UniqueFd theirs(pair[1]);
-  void* stacks = mmap(nullptr, 2 * stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* stacks =
+      mmap(nullptr, 2 * stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (stacks == MAP_FAILED) throw_errno("mmap of the launch stacks");
   Plan plan{{theirs.get(), board, hub, wake}, static_cast<std::byte*>(stacks)};
   auto* outer_stack = static_cast<std::byte*>(stacks) + 2 * stack_bytes;
@@ -88,7 +92,8 @@ Launched launch_warden(int board, int hub, int wake) {
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   munmap(stacks, 2 * stack_bytes);
   if (intermediate < 0) throw SystemError(clone_error, "clone of the warden's launcher");
-  if (plan.warden < 0 || plan.error != 0) throw SystemError(plan.error, "starting the warden from /proc/self/exe");
+  if (plan.warden < 0 || plan.error != 0)
+    throw SystemError(plan.error, "starting the warden from /proc/self/exe");
   Launched launched;
   launched.pid = plan.warden;
   launched.socket = std::move(ours);

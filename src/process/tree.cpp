@@ -145,7 +145,8 @@ bool memory_of(pid_t pid, std::uint64_t& private_bytes, std::uint64_t& shared_by
   std::snprintf(path, sizeof path, "/proc/%d/statm", pid);
   unsigned long long size = 0, resident = 0, shared = 0;
   if (read_file(path, text, sizeof text) == 0) return false;
-  if (std::sscanf(text, "%llu %llu %llu", &size, &resident, &shared) != 3 || size == 0) return false;
+  if (std::sscanf(text, "%llu %llu %llu", &size, &resident, &shared) != 3 || size == 0)
+    return false;
   static const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
   shared_bytes = shared * page;
   private_bytes = (resident - std::min(resident, shared)) * page;

@@ -8,18 +8,20 @@
 
 namespace reeve::process {
 
-/// The living descendants of `root`, breadth first, without `root`. A worker is a child subreaper, so that
-/// daemons that fork twice stay below it and are found here.
+/// The living descendants of `root`, breadth first, without `root`. A worker is a child subreaper,
+/// so that daemons that fork twice stay below it and are found here.
 void list_descendants(pid_t root, std::vector<pid_t>& result);
 
 /// The direct children of `parent` over all its threads.
 void list_children(pid_t parent, std::vector<pid_t>& result);
 
-/// Stops, then kills everything below `root` and `root` itself (which may be a zombie already). Returns how
-/// many descendants were killed. The caller reaps. Processes that keep forking are stopped pass by pass.
+/// Stops, then kills everything below `root` and `root` itself (which may be a zombie already).
+/// Returns how many descendants were killed. The caller reaps. Processes that keep forking are
+/// stopped pass by pass.
 unsigned kill_tree(pid_t root);
 
-/// Kills children of this process that `known` does not name: orphans whose worker has died. Returns how many.
+/// Kills children of this process that `known` does not name: orphans whose worker has died.
+/// Returns how many.
 unsigned kill_orphans(const std::vector<pid_t>& known);
 
 /// Parent of `pid` from /proc, or -1 when it is gone.

@@ -39,14 +39,24 @@ int only_connected_socket(int fd) {
   socklen_t size = sizeof peer;
   int type = 0;
   socklen_t type_size = sizeof type;
-  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_size) != 0 || type != SOCK_SEQPACKET) return -1;
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.uid != geteuid()) return -1;
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_size) != 0 || type != SOCK_SEQPACKET)
+    return -1;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.uid != geteuid())
+    return -1;
   return peer.pid;
 }
 
-enum Source : std::uint32_t { from_socket, from_timer, from_wake, from_signals, from_program, from_output };
+enum Source : std::uint32_t {
+  from_socket,
+  from_timer,
+  from_wake,
+  from_signals,
+  from_program,
+  from_output
+};
 
-void watch(int epoll, int fd, Source source, std::uint32_t slot = 0, std::uint32_t events = EPOLLIN) {
+void watch(int epoll, int fd, Source source, std::uint32_t slot = 0,
+           std::uint32_t events = EPOLLIN) {
   epoll_event event{};
   event.events = events;
   event.data.u64 = (std::uint64_t{slot} << 32) | source;
@@ -95,7 +105,7 @@ void Warden::adopt_descriptors() {
     [[maybe_unused]] const auto n = write(2, text, sizeof text - 1);
     _exit(120);
   }
-  struct stat board_stat {};
+  struct stat board_stat{};
   if (fstat(warden_board_fd, &board_stat) != 0) _exit(121);
   const auto size = static_cast<std::size_t>(board_stat.st_size);
   void* board = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, warden_board_fd, 0);

@@ -19,10 +19,10 @@ struct Ward {
   int statm_fd = -1;
   int children_fd = -1;
   int channel_fd = -1;
-  int output_fd = -1;            // read end of captured stdout and stderr
-  std::string tail;              // the last bytes of its output
+  int output_fd = -1;  // read end of captured stdout and stderr
+  std::string tail;    // the last bytes of its output
   std::uint64_t shared_baseline = 0;
-  std::uint64_t overcount = 0;   // pages that a forked child shares with it, found by a closer look
+  std::uint64_t overcount = 0;  // pages that a forked child shares with it, found by a closer look
   std::int64_t next_look = 0;
   std::int64_t look_interval = 0;
   Cause killed_for = Cause::none;
@@ -39,8 +39,8 @@ class Warden {
   /// Takes over the descriptors that the program left at their fixed numbers.
   Warden();
 
-  /// Serves until the program is gone, then kills everything and returns. In a forked child that has become
-  /// a worker it does not return.
+  /// Serves until the program is gone, then kills everything and returns. In a forked child that
+  /// has become a worker it does not return.
   void run();
 
  private:
@@ -70,14 +70,15 @@ class Warden {
   // warden_bury.cpp: killing and reaping.
   void kill(std::uint32_t slot, Cause cause);
   void reap();
-  void bury(std::uint32_t slot, bool by_signal, int status, std::int64_t cpu_ns, std::uint64_t peak);
+  void bury(std::uint32_t slot, bool by_signal, int status, std::int64_t cpu_ns,
+            std::uint64_t peak);
   void read_output(Ward& ward);
   bool orphans_left();
   std::vector<pid_t> known_pids() const;
 
   BoardHeader* board_ = nullptr;
   BoardSlot* slots_ = nullptr;
-  WorkerSettings settings_;        // copies: the board is not mapped in workers
+  WorkerSettings settings_;  // copies: the board is not mapped in workers
   std::string settings_text_;
   pid_t self_ = 0;
   std::vector<Ward> wards_;

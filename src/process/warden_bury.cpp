@@ -22,7 +22,8 @@ namespace {
 bool write_file(const std::string& path, const char* text) {
   const int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC);
   if (fd < 0) return false;
-  const bool written = write(fd, text, std::strlen(text)) == static_cast<ssize_t>(std::strlen(text));
+  const bool written =
+      write(fd, text, std::strlen(text)) == static_cast<ssize_t>(std::strlen(text));
   close(fd);
   return written;
 }
@@ -56,7 +57,8 @@ void Warden::reap() {
   bool buried = false;
   for (;;) {
     siginfo_t info{};
-    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) != 0 || info.si_pid == 0) break;
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) != 0 || info.si_pid == 0)
+      break;
     const pid_t pid = info.si_pid;
     std::uint32_t slot = 0;
     while (slot < wards_.size() && wards_[slot].pid != pid) ++slot;

@@ -96,7 +96,8 @@ void Warden::open_cgroup(Ward& ward, std::uint32_t slot) {
 }
 
 void Warden::become_worker(const Command& command, int channel, int bell, int output) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);  // safe: the warden has one thread, which lives as long as it does
+  prctl(PR_SET_PDEATHSIG,
+        SIGKILL);  // safe: the warden has one thread, which lives as long as it does
   if (getppid() != self_) _exit(122);
   const Ward& ward = wards_[command.slot];
   if (!ward.cgroup.empty()) {

@@ -125,7 +125,7 @@ std::uint64_t Warden::measure(Ward& ward, std::uint32_t& descendants) {
   std::uint64_t used = resident - std::min(resident, shared);
   std::uint64_t mapped = shared - std::min(shared, ward.shared_baseline);
   if (mapped > (1u << 20)) {
-    struct stat channel {};
+    struct stat channel{};
     if (fstat(ward.channel_fd, &channel) == 0) {
       mapped -= std::min(mapped, static_cast<std::uint64_t>(channel.st_blocks) * 512);
     }

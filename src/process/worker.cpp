@@ -22,7 +22,7 @@ namespace reeve::process {
 namespace {
 
 void reset_signals() {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = SIG_DFL;
   for (int number = 1; number < NSIG; ++number) sigaction(number, &action, nullptr);
   sigset_t none;
@@ -40,7 +40,8 @@ void drop_capabilities() {
   syscall(SYS_capset, &header, none);
 }
 
-// "cwd\0NAME=VALUE\0...": a directory that cannot be entered ends the worker, with a reason on stderr.
+// "cwd\0NAME=VALUE\0...": a directory that cannot be entered ends the worker, with a reason on
+// stderr.
 void apply_text(const char* text, std::size_t size) {
   if (size == 0) return;
   if (text[0] != '\0' && chdir(text) != 0) {
@@ -83,7 +84,8 @@ void write_oom_score(int score) {
     setrlimit(RLIMIT_DATA, &data);
   }
   if (settings.drop_capabilities != 0) drop_capabilities();
-  WorkerLoop loop(*static_cast<ChannelHeader*>(channel), *static_cast<const HubPage*>(hub), settings);
+  WorkerLoop loop(*static_cast<ChannelHeader*>(channel), *static_cast<const HubPage*>(hub),
+                  settings);
   loop.run();
 }
 

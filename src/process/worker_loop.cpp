@@ -30,7 +30,8 @@ namespace {
 
 ChannelHeader* refused_in = nullptr;  // where a refused allocation is noted
 
-// operator new found no memory: note it, release the reserve so that the error itself can travel, fail.
+// operator new found no memory: note it, release the reserve so that the error itself can travel,
+// fail.
 void on_no_memory() {
   rlimit data{};
   if (refused_in != nullptr) refused_in->memory_flag.store(1, std::memory_order_relaxed);
@@ -47,7 +48,7 @@ WorkerLoop::WorkerLoop(ChannelHeader& channel, const HubPage& hub, const WorkerS
     : channel_(channel), hub_(hub), settings_(settings), data_limit_(settings.data_limit) {
   auto* base = reinterpret_cast<std::byte*>(&channel) + channel_header_bytes;
   area_ = {base, settings.channel_bytes - channel_header_bytes};
-  struct stat file {};
+  struct stat file{};
   if (fstat(worker_channel_fd, &file) == 0) file_bytes_ = static_cast<std::uint64_t>(file.st_size);
   file_mask_ = umask(0);
   umask(file_mask_);
@@ -143,8 +144,9 @@ ReplyKind WorkerLoop::reply_exception(codec::Writer& result, ReplyKind kind) {
 std::span<std::byte> WorkerLoop::grow_window(void* context, std::size_t needed) {
   auto& self = *static_cast<WorkerLoop*>(context);
   if (needed > self.area_.size() - self.reply_from_) {
-    throw codec::EncodeError("the result is larger than ResourceConfig::message_max; raise that limit or "
-                             "return less");
+    throw codec::EncodeError(
+        "the result is larger than ResourceConfig::message_max; raise that limit or "
+        "return less");
   }
   // Shared pages, grown by doubling; the window is mapped already, so no address changes.
   const std::uint64_t wanted = channel_header_bytes + self.reply_from_ + needed;
@@ -200,7 +202,8 @@ std::uint32_t WorkerLoop::find_dirt(std::int64_t elapsed) {
       getrlimit(RLIMIT_NOFILE, &now);
       return now.rlim_cur;
     }();
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != files_at_start) dirt |= limits_changed;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != files_at_start)
+      dirt |= limits_changed;
   }
   return dirt;
 }
@@ -237,7 +240,9 @@ void WorkerLoop::report_progress(double percent, std::string_view note) noexcept
   ring();
 }
 
-std::pmr::memory_resource* WorkerLoop::memory() noexcept { return std::pmr::get_default_resource(); }
+std::pmr::memory_resource* WorkerLoop::memory() noexcept {
+  return std::pmr::get_default_resource();
+}
 
 std::string_view WorkerLoop::device() const noexcept {
   return {channel_.device, strnlen(channel_.device, sizeof channel_.device)};

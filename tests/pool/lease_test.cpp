@@ -8,7 +8,9 @@
 namespace reeve::test {
 namespace {
 
-int add(int a, int b) { return a + b; }
+int add(int a, int b) {
+  return a + b;
+}
 
 asio::awaitable<int> call_add(ResourcePool& pool) {
   auto worker = co_await pool.acquire_worker("add");
@@ -21,7 +23,9 @@ TEST(WorkerLease, runs_a_function_in_another_process_and_returns_its_result) {
   EXPECT_EQ(run_in(context, call_add(pool)), 42);
 }
 
-int process_id() { return getpid(); }
+int process_id() {
+  return getpid();
+}
 
 asio::awaitable<std::vector<int>> call_twice(ResourcePool& pool) {
   std::vector<int> pids;
@@ -40,7 +44,9 @@ TEST(WorkerLease, worker_is_reused_and_is_not_this_process) {
   EXPECT_NE(pids[0], getpid());
 }
 
-std::string fail(std::string text) { throw std::out_of_range(text); }
+std::string fail(std::string text) {
+  throw std::out_of_range(text);
+}
 
 asio::awaitable<void> call_fail(ResourcePool& pool) {
   auto worker = co_await pool.acquire_worker("fail");

@@ -1,4 +1,5 @@
-// What most pool tests need: a context, a small configuration, and a way to run a coroutine to its end.
+// What most pool tests need: a context, a small configuration, and a way to run a coroutine to its
+// end.
 #pragma once
 
 #include <reeve/pool.hpp>
@@ -26,7 +27,10 @@ T run_in(asio::io_context& context, asio::awaitable<T> work, std::chrono::second
   bool ended = false;
   std::conditional_t<std::is_void_v<T>, std::monostate, std::optional<T>> result{};
   if constexpr (std::is_void_v<T>) {
-    asio::co_spawn(context, std::move(work), [&](std::exception_ptr e) { failure = e; ended = true; });
+    asio::co_spawn(context, std::move(work), [&](std::exception_ptr e) {
+      failure = e;
+      ended = true;
+    });
   } else {
     asio::co_spawn(context, std::move(work), [&](std::exception_ptr e, T value) {
       failure = e;
@@ -36,7 +40,8 @@ T run_in(asio::io_context& context, asio::awaitable<T> work, std::chrono::second
   }
   context.restart();
   const auto until = std::chrono::steady_clock::now() + patience;
-  while (!ended && std::chrono::steady_clock::now() < until) context.run_for(20ms), context.restart();
+  while (!ended && std::chrono::steady_clock::now() < until)
+    context.run_for(20ms), context.restart();
   if (!ended) throw std::runtime_error("the coroutine did not end in time");
   if (failure) std::rethrow_exception(failure);
   if constexpr (!std::is_void_v<T>) return std::move(*result);

@@ -23,21 +23,21 @@ std::string to_string(WorkerId id);  // "w3#17"
 /// What was measured when a lease failed. Fields that do not apply are zero.
 struct Evidence {
   std::chrono::nanoseconds time_limit{0};
-  std::chrono::nanoseconds elapsed{0};         ///< from the grant to the decision
-  std::chrono::nanoseconds kill_latency{0};    ///< from the decision to the death of the whole tree
+  std::chrono::nanoseconds elapsed{0};       ///< from the grant to the decision
+  std::chrono::nanoseconds kill_latency{0};  ///< from the decision to the death of the whole tree
   ByteSize memory_limit;
   ByteSize memory_observed;
   ByteSize memory_peak;
-  int signal = 0;                              ///< that ended the worker
-  int exit_status = -1;                        ///< or its exit status
-  std::uint64_t fault_address = 0;             ///< of a SIGSEGV or SIGBUS
-  std::chrono::nanoseconds cpu_time{0};        ///< of this worker in its life
+  int signal = 0;                        ///< that ended the worker
+  int exit_status = -1;                  ///< or its exit status
+  std::uint64_t fault_address = 0;       ///< of a SIGSEGV or SIGBUS
+  std::chrono::nanoseconds cpu_time{0};  ///< of this worker in its life
   int pid = 0;
   unsigned descendants_killed = 0;
-  bool killed = true;                          ///< false: in D state, quarantined
-  bool tree_complete = true;                   ///< nothing the worker started is left
-  std::string mechanism;                       ///< "deadline", "rlimit_data", "statm", "cgroup", "nvml", ...
-  std::string output_tail;                     ///< captured stdout and stderr, at most 2 KiB
+  bool killed = true;         ///< false: in D state, quarantined
+  bool tree_complete = true;  ///< nothing the worker started is left
+  std::string mechanism;      ///< "deadline", "rlimit_data", "statm", "cgroup", "nvml", ...
+  std::string output_tail;    ///< captured stdout and stderr, at most 2 KiB
 };
 
 /// Base of errors of one lease. Every throw builds a fresh exception, so nothing is shared between
@@ -74,15 +74,15 @@ class WorkerCrashedError : public WorkerError {
   using WorkerError::WorkerError;
 };
 
-/// The worker went away for a reason outside the task: killed from outside, its warden died, the context of
-/// the pool was destroyed, or its lease was given up.
+/// The worker went away for a reason outside the task: killed from outside, its warden died, the
+/// context of the pool was destroyed, or its lease was given up.
 class WorkerLostError : public WorkerError {
  public:
   using WorkerError::WorkerError;
 };
 
-/// The task threw something that is no standard exception, or the call could not be made in the worker.
-/// `type()` is the name of what was thrown; nested exceptions follow, outermost first.
+/// The task threw something that is no standard exception, or the call could not be made in the
+/// worker. `type()` is the name of what was thrown; nested exceptions follow, outermost first.
 class RemoteError : public WorkerError {
  public:
   struct Layer {

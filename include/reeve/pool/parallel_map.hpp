@@ -22,8 +22,11 @@ struct MapJob {
   using Result = typename Traits::result;
 
   MapJob(F f_, Range items_, MapOptions options_)
-      : f(f_), items(std::move(items_)), options(std::move(options_)),
-        total(static_cast<std::size_t>(std::ranges::distance(items))), results(total) {}
+      : f(f_),
+        items(std::move(items_)),
+        options(std::move(options_)),
+        total(static_cast<std::size_t>(std::ranges::distance(items))),
+        results(total) {}
 
   F f;
   Range items;
@@ -39,7 +42,8 @@ struct MapJob {
 };
 
 template <class F, class Range>
-boost::asio::awaitable<void> map_lane(ResourcePool pool, TaskName task, std::shared_ptr<MapJob<F, Range>> job) {
+boost::asio::awaitable<void> map_lane(ResourcePool pool, TaskName task,
+                                      std::shared_ptr<MapJob<F, Range>> job) {
   using Job = MapJob<F, Range>;
   using Traits = typename Job::Traits;
   WorkerLease lease = co_await pool.acquire_worker(task.view());
@@ -54,7 +58,8 @@ boost::asio::awaitable<void> map_lane(ResourcePool pool, TaskName task, std::sha
       first = job->next;
       // The last chunks get smaller, so that the lanes end together.
       const std::size_t fair = std::max<std::size_t>(1, (job->total - first) / (2 * job->lanes));
-      count = std::min(job->options.chunk != 0 ? std::min(chunk, job->total - first) : chunk, job->options.chunk != 0 ? job->total : fair);
+      count = std::min(job->options.chunk != 0 ? std::min(chunk, job->total - first) : chunk,
+                       job->options.chunk != 0 ? job->total : fair);
       job->next += count;
     }
     const auto started = std::chrono::steady_clock::now();
@@ -72,11 +77,13 @@ boost::asio::awaitable<void> map_lane(ResourcePool pool, TaskName task, std::sha
     std::size_t done = 0;
     {
       const std::lock_guard lock(job->mutex);
-      for (std::size_t i = 0; i < part.size(); ++i) job->results[first + i].emplace(std::move(part[i]));
+      for (std::size_t i = 0; i < part.size(); ++i)
+        job->results[first + i].emplace(std::move(part[i]));
       done = job->done += part.size();
     }
     if (job->options.progress) {
-      job->options.progress(100.0 * static_cast<double>(done) / static_cast<double>(job->total), {});
+      job->options.progress(100.0 * static_cast<double>(done) / static_cast<double>(job->total),
+                            {});
     }
     if (job->options.chunk == 0) {
       chunk = next_chunk(count, std::chrono::steady_clock::now() - started, job->total);
@@ -91,7 +98,8 @@ auto parallel_map(ResourcePool pool, TaskName task, F f, Range items, MapOptions
   auto job = std::make_shared<Job>(f, std::move(items), std::move(options));
   std::vector<typename Job::Result> results;
   if (job->total == 0) co_return results;
-  const std::size_t wanted = job->options.workers != 0 ? job->options.workers : pool.config().max_workers;
+  const std::size_t wanted =
+      job->options.workers != 0 ? job->options.workers : pool.config().max_workers;
   job->lanes = std::min(wanted, job->total);
   const std::size_t lanes = job->lanes;
   const auto executor = co_await boost::asio::this_coro::executor;
@@ -115,14 +123,17 @@ auto parallel_map(ResourcePool pool, TaskName task, F f, Range items, MapOptions
 
 }  // namespace detail
 
-/// f(item) for each item over several workers, one lease each; results keep the order of the items. The first
-/// failure ends the map: chunks in flight finish, no more are sent, and that exception is thrown.
+/// f(item) for each item over several workers, one lease each; results keep the order of the items.
+/// The first failure ends the map: chunks in flight finish, no more are sent, and that exception is
+/// thrown.
 ///
 /// Errors: those of acquire_worker, of the leases, and of f.
 /// Cost:   one message per chunk; chunks of about 2 ms unless options.chunk is set.
 template <class F, class Range>
-auto parallel_map(ResourcePool& pool, std::string_view task_id, F f, Range items, MapOptions options = {}) {
-  return detail::parallel_map(pool, detail::TaskName(task_id), f, std::move(items), std::move(options));
+auto parallel_map(ResourcePool& pool, std::string_view task_id, F f, Range items,
+                  MapOptions options = {}) {
+  return detail::parallel_map(pool, detail::TaskName(task_id), f, std::move(items),
+                              std::move(options));
 }
 
 }  // namespace reeve

@@ -15,17 +15,18 @@ struct RunLimits {
   RunLimits() = default;  // user-declared on purpose: aggregates with such members break in g++ 12
   explicit RunLimits(std::chrono::milliseconds timeout_) : timeout(timeout_) {}
 
-  std::chrono::milliseconds timeout{0};       ///< the worker is killed after this
-  std::chrono::milliseconds soft_timeout{0};  ///< this_worker::stop_requested() turns true after this
-  ByteSize memory{0};                         ///< private memory during the call
-  ProgressSink progress;                      ///< called on the pool's executor
+  std::chrono::milliseconds timeout{0};  ///< the worker is killed after this
+  std::chrono::milliseconds soft_timeout{
+      0};                 ///< this_worker::stop_requested() turns true after this
+  ByteSize memory{0};     ///< private memory during the call
+  ProgressSink progress;  ///< called on the pool's executor
 };
 
 /// How map and parallel_map cut their work.
 struct MapOptions {
   MapOptions() = default;
-  std::size_t chunk = 0;           ///< items per call; 0: about 2 ms of work each, measured as it goes
-  std::size_t workers = 0;         ///< parallel_map: leases at a time; 0: max_workers
+  std::size_t chunk = 0;    ///< items per call; 0: about 2 ms of work each, measured as it goes
+  std::size_t workers = 0;  ///< parallel_map: leases at a time; 0: max_workers
   RunLimits::ProgressSink progress;  ///< percent of items done
 };
 

@@ -18,11 +18,11 @@ struct WorkerStatus {
   WorkerState state = WorkerState::empty;
   std::string device;
   int pid = 0;
-  ByteSize rss;                              ///< of the worker itself, read now
+  ByteSize rss;  ///< of the worker itself, read now
   std::chrono::nanoseconds cpu_time{0};
-  std::string task;                          ///< of the lease, if there is one
+  std::string task;  ///< of the lease, if there is one
   std::chrono::nanoseconds lease_age{0};
-  std::uint64_t tasks_done = 0;              ///< leases that ended well in this slot
+  std::uint64_t tasks_done = 0;  ///< leases that ended well in this slot
 };
 
 /// How often workers of this pool ended, by cause.
@@ -36,10 +36,11 @@ struct DeathCounts {
 };
 
 struct PoolStatus {
-  std::size_t total_workers = 0;      ///< that the pool may have: max_workers
-  std::size_t live_workers = 0;       ///< that exist now
-  std::size_t available_workers = 0;  ///< that an acquire could get without waiting for another's release
-  std::size_t active_tasks = 0;       ///< leases
+  std::size_t total_workers = 0;  ///< that the pool may have: max_workers
+  std::size_t live_workers = 0;   ///< that exist now
+  std::size_t available_workers =
+      0;  ///< that an acquire could get without waiting for another's release
+  std::size_t active_tasks = 0;  ///< leases
   std::size_t waiting = 0;
   std::size_t quarantined = 0;
   std::vector<std::string> active_task_ids;

@@ -19,7 +19,8 @@ namespace reeve {
 namespace detail {
 
 /// Rethrows what ended a body that ran beside the watch over its lease.
-void finish_scope(const WorkerLease& lease, bool lease_ended_first, std::exception_ptr body_failure);
+void finish_scope(const WorkerLease& lease, bool lease_ended_first,
+                  std::exception_ptr body_failure);
 
 template <class Body>
 auto with_worker(ResourcePool pool, TaskName task, Body body)
@@ -45,11 +46,12 @@ auto with_worker(ResourcePool pool, TaskName task, Body body)
 
 }  // namespace detail
 
-/// Acquires a worker, awaits `body(lease)` and returns its result. When the lease is revoked meanwhile, the body
-/// is cancelled (terminal) and the lease's cause is thrown, also if the body was not waiting for the worker.
+/// Acquires a worker, awaits `body(lease)` and returns its result. When the lease is revoked
+/// meanwhile, the body is cancelled (terminal) and the lease's cause is thrown, also if the body
+/// was not waiting for the worker.
 ///
-/// Lifetime: the body is moved in and lives until it has ended; name a closure with captures first (g++ 12).
-/// Errors:   those of acquire_worker and of the lease; whatever the body throws.
+/// Lifetime: the body is moved in and lives until it has ended; name a closure with captures first
+/// (g++ 12). Errors:   those of acquire_worker and of the lease; whatever the body throws.
 template <class Body>
 auto with_worker(ResourcePool& pool, std::string_view task_id, Body body) {
   return detail::with_worker(pool, detail::TaskName(task_id), std::move(body));

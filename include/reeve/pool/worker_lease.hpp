@@ -21,62 +21,65 @@ struct Lease;
 class Call;
 }  // namespace detail
 
-/// A lease of one worker: move-only, returned when it is destroyed. If a call is in flight then, its worker is
-/// killed and replaced.
+/// A lease of one worker: move-only, returned when it is destroyed. If a call is in flight then,
+/// its worker is killed and replaced.
 ///
-/// A lease ends early ("is revoked") when its time or memory runs out, its worker dies, or a call is cancelled;
-/// every later call rethrows the same cause. Calls are made one at a time.
+/// A lease ends early ("is revoked") when its time or memory runs out, its worker dies, or a call
+/// is cancelled; every later call rethrows the same cause. Calls are made one at a time.
 ///
-/// Lifetime: keeps the pool's state alive; may outlive the pool's handles and be destroyed on any thread.
-/// Threads:  one at a time; destruction and `memory_usage` from any.
+/// Lifetime: keeps the pool's state alive; may outlive the pool's handles and be destroyed on any
+/// thread. Threads:  one at a time; destruction and `memory_usage` from any.
 class [[nodiscard]] WorkerLease {
  public:
   WorkerLease(WorkerLease&& other) noexcept;
   WorkerLease& operator=(WorkerLease&& other) noexcept;
   ~WorkerLease();
 
-  /// Calls Fn(args...) in the worker and returns its result. The arguments are written at once, before this
-  /// returns: nothing is referenced afterwards, except spans and string views that lie in a buffer of
-  /// `make_buffer`, which travel without a copy.
+  /// Calls Fn(args...) in the worker and returns its result. The arguments are written at once,
+  /// before this returns: nothing is referenced afterwards, except spans and string views that lie
+  /// in a buffer of `make_buffer`, which travel without a copy.
   ///
   /// Cancellation: terminal, partial and total kill the worker and end the lease.
-  /// Errors:       WorkerTimeoutError, WorkerMemoryError, WorkerCrashedError, WorkerLostError; what the task
-  ///               throws: standard exceptions as themselves, others as RemoteError; codec::EncodeError at
-  ///               once, codec::DecodeError; std::logic_error for a second call at a time.
+  /// Errors:       WorkerTimeoutError, WorkerMemoryError, WorkerCrashedError, WorkerLostError; what
+  /// the task
+  ///               throws: standard exceptions as themselves, others as RemoteError;
+  ///               codec::EncodeError at once, codec::DecodeError; std::logic_error for a second
+  ///               call at a time.
   /// Cost:         about 5 us for small arguments on a warm worker; a copy of what it carries.
   template <auto Fn, class... Args>
   auto run(Args&&... args);
   template <auto Fn, class... Args>
   auto run(RunLimits limits, Args&&... args);
 
-  /// The same for a captureless function object, or for a function pointer, which is checked less strictly in
-  /// the worker: prefer `run<&f>(...)`.
+  /// The same for a captureless function object, or for a function pointer, which is checked less
+  /// strictly in the worker: prefer `run<&f>(...)`.
   template <class F, class... Args>
     requires(!std::is_same_v<std::decay_t<F>, RunLimits>)
   auto run(F f, Args&&... args);
   template <class F, class... Args>
   auto run(RunLimits limits, F f, Args&&... args);
 
-  /// f(item) for each item, in order, on this worker; items travel in chunks. A throwing item fails the whole
-  /// map with that exception.
+  /// f(item) for each item, in order, on this worker; items travel in chunks. A throwing item fails
+  /// the whole map with that exception.
   template <class F, class Range>
   auto map(F f, Range items, MapOptions options = {});
 
-  /// A buffer in memory that the worker maps too: fill it, pass it (or a part of it) as a `std::span<const T>`
-  /// argument, and nothing is copied. It lives until the lease ends. Thread workers: std::logic_error.
+  /// A buffer in memory that the worker maps too: fill it, pass it (or a part of it) as a
+  /// `std::span<const T>` argument, and nothing is copied. It lives until the lease ends. Thread
+  /// workers: std::logic_error.
   template <class T>
   std::span<T> make_buffer(std::size_t count);
 
   WorkerId id() const noexcept;
   std::string_view task() const noexcept;
   std::string_view device() const noexcept;
-  int pid() const noexcept;            ///< 0 for a thread worker
-  ByteSize memory_usage() const;       ///< of the worker's tree, as last seen by the watch, or now
+  int pid() const noexcept;       ///< 0 for a thread worker
+  ByteSize memory_usage() const;  ///< of the worker's tree, as last seen by the watch, or now
   bool revoked() const noexcept;
 
-  /// Returns when the lease is revoked (at once if it is); one waits at a time. For with_worker and for bodies
-  /// that do other things while they hold a worker.
-  /// Cancellation: throws operation_aborted.
+  /// Returns when the lease is revoked (at once if it is); one waits at a time. For with_worker and
+  /// for bodies that do other things while they hold a worker. Cancellation: throws
+  /// operation_aborted.
   boost::asio::awaitable<void> wait_revoked();
 
   /// Throws why the lease was revoked; does nothing if it was not.
@@ -131,10 +134,11 @@ inline constexpr bool is_safe_temporary =
     !std::is_aggregate_v<std::remove_cvref_t<T>> || std::is_array_v<std::remove_cvref_t<T>>;
 
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
-#define REEVE_CHECK_TEMPORARIES(Args)                                                           \
-  static_assert((::reeve::detail::is_safe_temporary<Args> && ...),                              \
-                "reeve: g++ 12 copies an aggregate temporary bitwise when the expression contains " \
-                "co_await (double free). Name it first: Params p{...}; co_await lease.run<&f>(p);")
+#define REEVE_CHECK_TEMPORARIES(Args)                                                     \
+  static_assert(                                                                          \
+      (::reeve::detail::is_safe_temporary<Args> && ...),                                  \
+      "reeve: g++ 12 copies an aggregate temporary bitwise when the expression contains " \
+      "co_await (double free). Name it first: Params p{...}; co_await lease.run<&f>(p);")
 #else
 #define REEVE_CHECK_TEMPORARIES(Args) static_assert(true)
 #endif
@@ -161,11 +165,14 @@ auto start_call(const WorkerLease& lease, RunLimits limits, const F& f, Args&&..
   return finish<Traits>(std::move(call));
 }
 
-/// The next chunk length for items that took `elapsed` per `done`: about 2 ms, growing at most fourfold.
-std::size_t next_chunk(std::size_t last, std::chrono::nanoseconds elapsed, std::size_t left) noexcept;
+/// The next chunk length for items that took `elapsed` per `done`: about 2 ms, growing at most
+/// fourfold.
+std::size_t next_chunk(std::size_t last, std::chrono::nanoseconds elapsed,
+                       std::size_t left) noexcept;
 
 template <class F, class Range>
-boost::asio::awaitable<std::vector<typename codec::ChunkTraits<F, std::ranges::range_value_t<Range>>::result>>
+boost::asio::awaitable<
+    std::vector<typename codec::ChunkTraits<F, std::ranges::range_value_t<Range>>::result>>
 map_items(const WorkerLease& lease, F f, Range items, MapOptions options);
 
 }  // namespace detail
@@ -175,7 +182,8 @@ map_items(const WorkerLease& lease, F f, Range items, MapOptions options);
 template <auto Fn, class... Args>
 auto WorkerLease::run(Args&&... args) {
   REEVE_CHECK_TEMPORARIES(Args);
-  return detail::start_call(*this, RunLimits(), codec::FunctionConstant<Fn>{}, std::forward<Args>(args)...);
+  return detail::start_call(*this, RunLimits(), codec::FunctionConstant<Fn>{},
+                            std::forward<Args>(args)...);
 }
 
 template <auto Fn, class... Args>
@@ -214,10 +222,12 @@ std::span<T> WorkerLease::make_buffer(std::size_t count) {
 namespace detail {
 
 template <class F, class Range>
-boost::asio::awaitable<std::vector<typename codec::ChunkTraits<F, std::ranges::range_value_t<Range>>::result>>
+boost::asio::awaitable<
+    std::vector<typename codec::ChunkTraits<F, std::ranges::range_value_t<Range>>::result>>
 map_items(const WorkerLease& lease, F f, Range items, MapOptions options) {
   using Traits = codec::ChunkTraits<F, std::ranges::range_value_t<Range>>;
-  static_assert(!std::is_void_v<typename Traits::result>, "reeve: map needs a function that returns a value");
+  static_assert(!std::is_void_v<typename Traits::result>,
+                "reeve: map needs a function that returns a value");
   const auto total = static_cast<std::size_t>(std::ranges::distance(items));
   std::vector<typename Traits::result> results;
   results.reserve(total);
@@ -236,7 +246,8 @@ map_items(const WorkerLease& lease, F f, Range items, MapOptions options) {
     Traits::decode_results(reader, count, results);
     std::ranges::advance(next, static_cast<std::ptrdiff_t>(count));
     if (options.progress) {
-      options.progress(100.0 * static_cast<double>(results.size()) / static_cast<double>(total), {});
+      options.progress(100.0 * static_cast<double>(results.size()) / static_cast<double>(total),
+                       {});
     }
     if (options.chunk == 0) {
       chunk = next_chunk(count, std::chrono::steady_clock::now() - started, total - results.size());

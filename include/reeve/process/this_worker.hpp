@@ -6,20 +6,20 @@
 
 namespace reeve {
 
-/// Functions for the body of a task. Outside of a worker they do nothing: `stop_requested` is false,
-/// `memory` is the default resource, `device` is empty.
+/// Functions for the body of a task. Outside of a worker they do nothing: `stop_requested` is
+/// false, `memory` is the default resource, `device` is empty.
 namespace this_worker {
 
-/// True once the caller asked this task to end: a soft limit was reached, or the lease is being given up.
-/// Poll it in long loops and return early. Cost: one load.
+/// True once the caller asked this task to end: a soft limit was reached, or the lease is being
+/// given up. Poll it in long loops and return early. Cost: one load.
 bool stop_requested();
 
-/// Tells the caller how far the task is. `percent` is clamped to [0, 100]; the note is cut at 120 bytes.
-/// Cost: about 100 ns; the caller is woken at most 100 times a second.
+/// Tells the caller how far the task is. `percent` is clamped to [0, 100]; the note is cut at 120
+/// bytes. Cost: about 100 ns; the caller is woken at most 100 times a second.
 void report_progress(double percent, std::string_view note = {});
 
-/// Memory that counts against this worker's limit. In a process worker it is the ordinary heap, which the
-/// kernel limits; in a thread worker it is the only memory that is limited at all.
+/// Memory that counts against this worker's limit. In a process worker it is the ordinary heap,
+/// which the kernel limits; in a thread worker it is the only memory that is limited at all.
 std::pmr::memory_resource* memory();
 
 /// "cpu", "cuda:0", ...: the device slot of this worker.
