@@ -64,8 +64,8 @@ class ProcessBackend final : public Backend {
  private:
   struct Bell {
     std::uint64_t incarnation = 0;
-    int fd = -1;  // owned by `wait`
-    std::unique_ptr<asio::posix::stream_descriptor> wait;
+    std::uint64_t rings = 0;  // filled by the read
+    std::unique_ptr<asio::posix::stream_descriptor> stream;
   };
 
   void make_board(const ResourceConfig& config);
@@ -101,7 +101,7 @@ class ProcessBackend final : public Backend {
   pid_t warden_ = -1;
   unsigned warden_threads_ = 0;
   ByteSize baseline_;
-  std::vector<Bell> bells_;
+  std::vector<std::shared_ptr<Bell>> bells_;
   std::vector<std::uint64_t> living_;  // incarnation per slot, 0: none
   std::deque<Outgoing> outbox_;
   bool flushing_ = false;
@@ -251,7 +251,7 @@ void ProcessBackend::handle(const Report& report) {
       death.cpu_ns = report.cpu_ns;
       death.tail.assign(report.tail, report.tail_size);
       living_[report.slot] = 0;
-      bells_[report.slot].wait.reset();
+      bells_[report.slot]->stream.reset();
       events_.on_died(report.slot, report.incarnation, std::move(death));
       break;
     }
@@ -269,7 +269,7 @@ void ProcessBackend::warden_lost(const char* how) {
   for (std::uint32_t slot = 0; slot < living_.size(); ++slot) {
     const std::uint64_t incarnation = std::exchange(living_[slot], 0);
     if (incarnation == 0) continue;
-    bells_[slot].wait.reset();
+    bells_[slot]->stream.reset();
     Death death;
     death.cause = Cause::lost;
     const process::LeaseWord word{slots_[slot].word.load()};
@@ -288,15 +288,17 @@ std::shared_ptr<Worker> ProcessBackend::start(std::uint32_t slot, std::uint64_t 
   if (!socket_) launch();
   if (slot >= living_.size()) {
     living_.resize(slot + 1, 0);
-    bells_.resize(slot + 1);
+    while (bells_.size() <= slot) bells_.push_back(std::make_shared<Bell>());
   }
   auto worker = std::make_shared<ProcessWorker>(settings_, device);
   const os::UniqueFd bell(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!bell) throw_errno("eventfd for a worker");
   living_[slot] = incarnation;
-  bells_[slot].incarnation = incarnation;
-  bells_[slot].wait = std::make_unique<asio::posix::stream_descriptor>(
+  bells_[slot] = std::make_shared<Bell>();
+  bells_[slot]->incarnation = incarnation;
+  bells_[slot]->stream = std::make_unique<asio::posix::stream_descriptor>(
       executor_, fcntl(bell.get(), F_DUPFD_CLOEXEC, 0));
+  bells_[slot]->stream->non_blocking(true);
   Command command{};
   command.kind = MessageKind::spawn;
   command.slot = slot;
@@ -305,19 +307,23 @@ std::shared_ptr<Worker> ProcessBackend::start(std::uint32_t slot, std::uint64_t 
   return worker;
 }
 
-// Epoll is edge-triggered: each ring is one event, nobody needs to read the counter.
+// A read, not a wait: Asio re-arms a wait by epoll_ctl, and a bell that nobody drains would ring
+// for ever.
 void ProcessBackend::listen_to(std::uint32_t slot, std::uint64_t incarnation) {
-  Bell& bell = bells_[slot];
-  if (bell.incarnation != incarnation || !bell.wait) return;
-  bell.wait->async_wait(
-      asio::posix::stream_descriptor::wait_read,
-      [weak = owner_, this, slot, incarnation,
-       quiet = quiet_](const boost::system::error_code& error) {
+  Bell& bell = *bells_[slot];
+  if (bell.incarnation != incarnation || !bell.stream) return;
+  bell.stream->async_read_some(
+      asio::buffer(&bell.rings, sizeof bell.rings),
+      [weak = owner_, this, slot, incarnation, keep = bells_[slot], quiet = quiet_](
+          const boost::system::error_code& error, std::size_t) {
         quiet.resumed();
         const auto owner = weak.lock();
         if (!owner) return;
         const std::lock_guard lock(mutex_);
-        if (error || bells_[slot].incarnation != incarnation || !bells_[slot].wait) return;
+        if (error || slot >= bells_.size() || bells_[slot]->incarnation != incarnation ||
+            !bells_[slot]->stream) {
+          return;
+        }
         listen_to(slot, incarnation);
         events_.on_bell();
       });
