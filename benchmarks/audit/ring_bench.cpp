@@ -54,11 +54,12 @@ int main() {
     if (to_jsonl(event).empty()) std::abort();
   });
   auto threads = std::make_shared<spdlog::details::thread_pool>(8192, 1);
-  spdlog::async_logger logger("peer", std::make_shared<spdlog::sinks::null_sink_mt>(), threads,
-                              spdlog::async_overflow_policy::overrun_oldest);
+  const auto logger = std::make_shared<spdlog::async_logger>(
+      "peer", std::make_shared<spdlog::sinks::null_sink_mt>(), threads,
+      spdlog::async_overflow_policy::overrun_oldest);
   const double peer = median_ns(31, 20'000, [&] {
-    logger.info("grant lease={} worker={} incarnation={} task={} device={}", event.lease,
-                event.worker, event.incarnation, event.task.view(), event.device.view());
+    logger->info("grant lease={} worker={} incarnation={} task={} device={}", event.lease,
+                 event.worker, event.incarnation, event.task.view(), event.device.view());
   });
   print("ring_push", push, 40, "spdlog async, null sink", peer);
   print("stamp_and_push", stamped, 100, "spdlog async, null sink", peer);

@@ -28,7 +28,8 @@ Core::Core(asio::any_io_executor executor, ResourceConfig config)
 }
 
 Core::~Core() {
-  if (!detached_) backend_->detach();
+  if (!detached_ && backend_) backend_->detach();
+  journal_.feed();
 }
 
 void Core::open() {

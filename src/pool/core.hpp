@@ -58,6 +58,8 @@ enum class Refusal { none, time, degraded, closed };
 /// What one waiting acquire wants; it lives in its coroutine's frame.
 struct Request {
   std::string_view task;
+  std::uint64_t number = 0;
+  bool settled = false;  // granted, or its end is noted
   const char* device = nullptr;
   int priority = 0;
   std::int64_t since = 0;
@@ -82,8 +84,10 @@ struct Slot {
   std::uint64_t baseline_bytes = 0;
   unsigned start_failures = 0;
   bool initializing = false;
-  bool retiring = false;  // its death is our wish
-  bool surplus = false;   // and nobody replaces it
+  bool announced = false;   // the audit knows of its spawn
+  std::string start_fault;  // why its start failed, once it is dead
+  bool retiring = false;    // its death is our wish
+  bool surplus = false;     // and nobody replaces it
   Cause ending_for = Cause::none;
 };
 
@@ -137,13 +141,14 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   // BackendEvents
   void on_started(std::uint32_t slot, std::uint64_t incarnation, int pid) override;
   void on_start_failed(std::uint32_t slot, std::uint64_t incarnation, std::string reason) override;
+  void on_killed(std::uint32_t slot, std::uint64_t incarnation, Cause cause) override;
   void on_stuck(std::uint32_t slot, std::uint64_t incarnation) override;
   void on_died(std::uint32_t slot, std::uint64_t incarnation, Death death) override;
   void on_bell() override;
 
   // core_acquire.cpp, all with the lock held
   boost::asio::awaitable<WorkerLease> wait(std::string_view task, AcquireOptions options);
-  WorkerLease grant(std::uint32_t slot, std::string_view task);
+  WorkerLease grant(std::uint32_t slot, std::string_view task, Request* request = nullptr);
   std::optional<std::uint32_t> find_idle(const char* device) const;
   async::Waiter<WorkerLease>* position_for(int priority);
   void check_open() const;
@@ -154,7 +159,6 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   std::int64_t expire_waiters(std::int64_t now);
   std::string busy_text() const;
   void end_lease(Lease& lease, bool discard);
-  void write_end(const Lease& lease, std::int64_t now, Cause cause) noexcept;
   bool worn_out(const Slot& slot) const;
   Lease& take_lease();
   void drop_lease(Lease& lease) noexcept;
@@ -187,6 +191,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void disarm_call(Lease& lease);
   void post_progress(std::uint32_t slot);
   friend class CallHook;
+  friend class RequestGuard;
   friend class WatchHook;
 
   // core_alarm.cpp
@@ -194,6 +199,17 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void rearm();
   void on_alarm();
   std::int64_t tick(std::int64_t now);
+
+  // core_audit.cpp
+  void note(const audit::Event& event, std::int64_t at) noexcept;
+  void note_acquire(std::uint64_t number, std::string_view task, std::int64_t now) noexcept;
+  void note_grant(const Lease& lease, std::int64_t waited) noexcept;
+  void note_end(const Lease& lease, Cause cause, const Evidence* evidence) noexcept;
+  void note_waiter_end(const Request& request, audit::Cause cause) noexcept;
+  void note_refused(std::string_view task, audit::Cause cause) const noexcept;
+  void note_worker(EventKind kind, std::uint32_t slot, audit::Cause cause,
+                   const Death* death = nullptr) noexcept;
+  void note_pool(EventKind kind, std::uint64_t limit = 0, std::uint64_t observed = 0) noexcept;
 
   std::int64_t watch_lease(std::uint32_t slot, std::int64_t now);
   std::size_t wanted_workers() const noexcept;
@@ -242,6 +258,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   std::int64_t alarm_at_ = process::never;
   bool alarm_posted_ = false;
   std::vector<std::shared_ptr<async::Gate>> observers_;
+  bool feed_posted_ = false;
   Journal journal_;
 };
 

@@ -58,7 +58,7 @@ void Core::drop_lease(Lease& lease) noexcept {
   free_leases_ = &lease;
 }
 
-WorkerLease Core::grant(std::uint32_t number, std::string_view task) {
+WorkerLease Core::grant(std::uint32_t number, std::string_view task, Request* request) {
   Slot& slot = slots_[number];
   Lease& lease = take_lease();
   const std::int64_t now = now_ns();
@@ -78,14 +78,14 @@ WorkerLease Core::grant(std::uint32_t number, std::string_view task) {
   cell.deadline.store(lease.deadline, std::memory_order_relaxed);
   cell.word.store(LeaseWord(lease.serial, Cause::active).bits(), std::memory_order_seq_cst);
   if (!backend_->watch(std::min(lease.deadline, now + first_look_))) need_alarm(lease.deadline);
-  lease.number = ++lease_number_;
-  if (journal_.on()) {
-    journal_.write({.step = Step::grant,
-                    .at = now,
-                    .lease = lease.number,
-                    .worker = lease.worker,
-                    .task = lease.task,
-                    .device = slot.device});
+  if (request != nullptr) {
+    lease.number = request->number;
+    request->settled = true;
+    note_grant(lease, now - request->since);
+  } else {
+    lease.number = ++lease_number_;
+    note_acquire(lease.number, lease.task, now);
+    note_grant(lease, 0);
   }
   return WorkerLease(shared_from_this(), lease);
 }
@@ -128,18 +128,37 @@ boost::asio::awaitable<WorkerLease> Core::acquire([[maybe_unused]] std::shared_p
   co_return lease;
 }
 
+/// Notes the end of a waiter that was cancelled, or whose coroutine was destroyed.
+class RequestGuard {
+ public:
+  RequestGuard(Core& core, Request& request) noexcept : core_(core), request_(request) {}
+  RequestGuard(const RequestGuard&) = delete;
+  ~RequestGuard() {
+    const std::lock_guard lock(core_.mutex_);
+    if (request_.number != 0 && !request_.settled) {
+      core_.note_waiter_end(request_, audit::Cause::cancelled);
+    }
+  }
+
+ private:
+  Core& core_;
+  Request& request_;
+};
+
 boost::asio::awaitable<WorkerLease> Core::wait(std::string_view task, AcquireOptions options) {
   Request request;
   request.task = task;
   request.device = options.device;
   request.priority = options.priority;
   const auto timeout = options.timeout.count() > 0 ? options.timeout : config_.acquire_timeout;
+  const RequestGuard guard(*this, request);
   async::Waiter<WorkerLease> waiter(mutex_, waiters_);
   waiter.note = &request;
   {
     const std::lock_guard lock(mutex_);
     check_open();
     if (waiters_.size() >= config_.waiter_count_max) {
+      note_refused(task, audit::Cause::saturated);
       throw PoolSaturatedError(
           fmt::format("{} acquires are waiting already (waiter_count_max = {}); {}; slow the "
                       "callers down or raise the limit",
@@ -147,6 +166,8 @@ boost::asio::awaitable<WorkerLease> Core::wait(std::string_view task, AcquireOpt
     }
     request.since = now_ns();
     request.deadline = request.since + std::chrono::nanoseconds(timeout).count();
+    request.number = ++lease_number_;
+    note_acquire(request.number, task, request.since);
     waiters_.insert_before(position_for(options.priority), waiter);
     need_alarm(request.deadline);
     start_for_waiters(waiters_.size());
@@ -205,7 +226,10 @@ void Core::refuse(async::Waiter<WorkerLease>& waiter, Refusal refusal, std::stri
   auto& request = *static_cast<Request*>(waiter.note);
   request.refused = refusal;
   request.text = std::move(text);
-  journal_.write({.step = Step::refuse, .at = now_ns(), .task = request.task});
+  request.settled = true;
+  note_waiter_end(request, refusal == Refusal::time       ? audit::Cause::timeout
+                           : refusal == Refusal::degraded ? audit::Cause::degraded
+                                                          : audit::Cause::shutdown);
   waiters_.dismiss(waiter);
 }
 
@@ -241,9 +265,9 @@ void Core::offer(std::uint32_t number) {
   slot.state = WorkerState::idle;
   slot.idle_since = now_ns();
   for (auto* waiter = waiters_.front(); waiter != nullptr; waiter = waiters_.next(*waiter)) {
-    const auto& request = *static_cast<Request*>(waiter->note);
+    auto& request = *static_cast<Request*>(waiter->note);
     if (!device_matches(slot.device, request.device)) continue;
-    waiters_.grant(*waiter, grant(number, request.task));
+    waiters_.grant(*waiter, grant(number, request.task, &request));
     return;
   }
   idle_.push_back(number);
@@ -277,7 +301,6 @@ void Core::end_lease(Lease& lease, bool discard) {
       LeaseWord(word).cause() == Cause::active &&
       cell.word.compare_exchange_strong(word, LeaseWord(word).with(Cause::none).bits());
   cell.deadline.store(never, std::memory_order_relaxed);
-  const std::int64_t now = journal_.on() || lease.calling ? now_ns() : 0;
   --active_;
   slot.lease = nullptr;
   if (closed_) ++ended_;
@@ -287,11 +310,11 @@ void Core::end_lease(Lease& lease, bool discard) {
     slot.state = WorkerState::ending;
     slot.retiring = true;
     slot.ending_for = LeaseWord(word).cause();
-    write_end(lease, now, slot.ending_for);
+    note_end(lease, slot.ending_for, nullptr);
     return;
   }
   ++slot.tasks_done;
-  write_end(lease, now, Cause::none);
+  note_end(lease, Cause::none, nullptr);
   if (lease.calling && lease.submitted) {
     retire(number, Cause::cancelled);
   } else if (discard || lease.dirt != 0 || worn_out(slot) || surplus()) {
@@ -300,18 +323,6 @@ void Core::end_lease(Lease& lease, bool discard) {
     slot.port->end_lease();
     offer(number);
   }
-}
-
-void Core::write_end(const Lease& lease, std::int64_t now, Cause cause) noexcept {
-  if (!journal_.on()) return;
-  journal_.write({.step = cause == Cause::none ? Step::release : Step::revoke,
-                  .at = now,
-                  .lease = lease.number,
-                  .worker = lease.worker,
-                  .cause = cause,
-                  .task = lease.task,
-                  .device = slots_[lease.slot].device,
-                  .elapsed = now - lease.granted_at});
 }
 
 bool Core::worn_out(const Slot& slot) const {

@@ -46,8 +46,7 @@ boost::asio::awaitable<void> Core::resize([[maybe_unused]] std::shared_ptr<Core>
   if (max_workers < 1 || max_workers > 4096) {
     throw ConfigError(fmt::format("a pool has 1 to 4096 workers, not {}", max_workers));
   }
-  journal_.write(
-      {.step = Step::resize, .at = now_ns(), .limit = max_workers, .observed = max_workers_});
+  note_pool(EventKind::resize, max_workers, max_workers_);
   max_workers_ = max_workers;
   for (std::size_t i = idle_.size(); i-- > 0 && live() > max_workers_;) {
     slots_[idle_[i]].surplus = true;
@@ -109,7 +108,7 @@ boost::asio::awaitable<ShutdownReport> Core::shutdown([[maybe_unused]] std::shar
   bool forced = false;
   {
     const std::lock_guard lock(mutex_);
-    if (!closed_) journal_.write({.step = Step::shutdown, .at = now_ns()});
+    if (!closed_) note_pool(EventKind::shutdown);
     closed_ = true;
     if (mode != ShutdownMode::drain) {
       report.cancelled = waiters_.size();

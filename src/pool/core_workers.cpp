@@ -56,7 +56,8 @@ void Core::start(std::uint32_t number) {
   slot.incarnation = next_incarnation_++;
   slot.lease = nullptr;
   slot.leases_of_worker = 0;
-  slot.retiring = slot.initializing = false;
+  slot.retiring = slot.initializing = slot.announced = false;
+  slot.start_fault.clear();
   slot.ending_for = Cause::none;
   slot.started_at = now_ns();
   process::BoardSlot& cell = backend_->cell(number);
@@ -76,12 +77,8 @@ void Core::on_started(std::uint32_t number, std::uint64_t incarnation, int pid) 
   if (slot.incarnation != incarnation || slot.state != WorkerState::starting) return;
   slot.pid = pid;
   ++spawns_;
-  journal_.write({.step = Step::spawn,
-                  .at = now_ns(),
-                  .worker = {number, incarnation},
-                  .device = slot.device,
-                  .elapsed = now_ns() - slot.started_at,
-                  .pid = pid});
+  slot.announced = true;
+  note_worker(EventKind::spawn, number, audit::Cause::none);
   if (config_.initializer) {
     run_initializer(number);
   } else {
@@ -126,9 +123,8 @@ void Core::finish_initializer(std::uint32_t number) {
   } catch (const std::exception& e) {
     reason = std::string("the initializer threw: ") + e.what();
   }
-  slot.retiring = true;
+  slot.start_fault = std::move(reason);  // told when the worker is dead and its slot free
   backend_->kill(number, slot.incarnation, Cause::cancelled);
-  start_failed(number, reason);
 }
 
 void Core::ready(std::uint32_t number) {
@@ -153,12 +149,6 @@ void Core::start_failed(std::uint32_t number, std::string reason) {
   ++start_failures_;
   ++slot.start_failures;
   const std::int64_t now = now_ns();
-  journal_.write({.step = Step::death,
-                  .at = now,
-                  .worker = {number, slot.incarnation},
-                  .cause = Cause::lost,
-                  .task = "start",
-                  .device = slot.device});
   slot.state = WorkerState::backoff;
   slot.retry_at = now + std::chrono::nanoseconds(backoff_delay(slot.start_failures)).count();
   if (start_failures_ >= failures_until_degraded) {
@@ -231,7 +221,7 @@ void Core::revoke(std::uint32_t number, Cause cause, std::shared_ptr<const Evide
   slot.state = WorkerState::ending;
   slot.ending_for = cause;
   count_death(cause);
-  write_end(*lease, now_ns(), cause);
+  note_end(*lease, cause, lease->failure->evidence.get());
   wake_caller(*lease);
 }
 
@@ -266,17 +256,9 @@ std::shared_ptr<Evidence> Core::evidence_of(std::uint32_t number, const Death& d
 void Core::on_died(std::uint32_t number, std::uint64_t incarnation, Death death) {
   Slot& slot = slots_[number];
   if (slot.incarnation != incarnation) return;
-  const bool was_starting =
-      slot.state == WorkerState::starting || slot.state == WorkerState::backoff;
+  const bool was_starting = slot.state == WorkerState::starting;
   if (slot.state == WorkerState::quarantined) --quarantined_;
-  journal_.write({.step = Step::death,
-                  .at = now_ns(),
-                  .worker = {number, incarnation},
-                  .cause = death.cause != Cause::none ? death.cause : slot.ending_for,
-                  .device = slot.device,
-                  .peak = death.peak,
-                  .pid = slot.pid,
-                  .status = death.status});
+  const Cause noted = death.cause != Cause::none ? death.cause : slot.ending_for;
   if (slot.lease != nullptr) {
     const bool answered =
         std::find(busy_.begin(), busy_.end(), number) != busy_.end() && slot.port->replied();
@@ -309,11 +291,19 @@ void Core::on_died(std::uint32_t number, std::uint64_t incarnation, Death death)
     }
     revoke(number, death.cause, std::move(evidence), std::move(reason));
   }
+  if (slot.announced) {
+    const Cause cause = noted != Cause::none ? noted : death.cause;
+    note_worker(
+        EventKind::death, number,
+        slot.retiring && cause == Cause::shutdown ? audit::Cause::recycled : audit_cause(cause),
+        &death);
+  }
   slot.port.reset();
   slot.pid = 0;
   std::erase(idle_, number);
   std::erase(busy_, number);
   if (was_starting && !slot.retiring) {
+    if (!slot.start_fault.empty()) return start_failed(number, std::move(slot.start_fault));
     std::string how = death.by_signal ? fmt::format("it died by {}", signal_name(death.status))
                                       : fmt::format("it exited with status {}", death.status);
     if (!death.reason.empty()) how = death.reason;
@@ -333,6 +323,13 @@ void Core::replace(std::uint32_t number) {
   const bool wanted = !closed_ ? !slots_[number].surplus : !waiters_.empty();
   slots_[number].surplus = false;
   if (wanted && !detached_ && live() < max_workers_) start(number);
+}
+
+void Core::on_killed(std::uint32_t number, std::uint64_t incarnation, Cause cause) {
+  const Slot& slot = slots_[number];
+  if (slot.incarnation != incarnation || !slot.announced) return;
+  const bool recycled = slot.retiring && cause == Cause::shutdown;
+  note_worker(EventKind::kill, number, recycled ? audit::Cause::recycled : audit_cause(cause));
 }
 
 void Core::on_stuck(std::uint32_t number, std::uint64_t incarnation) {

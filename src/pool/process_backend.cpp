@@ -230,7 +230,11 @@ void ProcessBackend::handle(const Report& report) {
       }
       break;
     case MessageKind::revoked:
-      if (report.unkillable != 0) events_.on_stuck(report.slot, report.incarnation);
+      if (report.unkillable != 0) {
+        events_.on_stuck(report.slot, report.incarnation);
+      } else {
+        events_.on_killed(report.slot, report.incarnation, report.cause);
+      }
       break;
     case MessageKind::exited: {
       Death death;

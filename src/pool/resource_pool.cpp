@@ -185,6 +185,9 @@ Capabilities ResourcePool::capabilities() const {
 const ResourceConfig& ResourcePool::config() const noexcept {
   return core_->config();
 }
+std::vector<audit::Event> ResourcePool::audit_events() const {
+  return core_->journal().events();
+}
 boost::asio::any_io_executor ResourcePool::get_executor() const noexcept {
   return core_->executor();
 }

@@ -77,6 +77,7 @@ class BackendEvents {
   virtual void on_started(std::uint32_t slot, std::uint64_t incarnation, int pid) = 0;
   virtual void on_start_failed(std::uint32_t slot, std::uint64_t incarnation,
                                std::string reason) = 0;
+  virtual void on_killed(std::uint32_t slot, std::uint64_t incarnation, process::Cause cause) = 0;
   virtual void on_stuck(std::uint32_t slot, std::uint64_t incarnation) = 0;
   virtual void on_died(std::uint32_t slot, std::uint64_t incarnation, Death death) = 0;
   virtual void on_bell() = 0;

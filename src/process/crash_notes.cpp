@@ -23,7 +23,7 @@ void on_crash(int number, siginfo_t* info, void* context) {
 #else
     (void)context;
 #endif
-    notes->data_bytes = os::vm_data();
+    notes->data_bytes = os::vm_data_self();
     notes->crash_signal.store(static_cast<std::uint32_t>(number), std::memory_order_release);
   }
   signal(number, SIG_DFL);  // the faulting instruction runs again and ends the process

@@ -217,8 +217,8 @@ Report Warden::report(MessageKind kind, std::uint32_t slot) const {
 void Warden::say_hello() {
   Report hello{};
   hello.kind = MessageKind::hello;
-  hello.threads = os::thread_count();
-  hello.baseline = os::vm_data();
+  hello.threads = static_cast<std::uint32_t>(os::thread_count_self());
+  hello.baseline = os::vm_data_self();
   if (hello.threads > 1) settings_.exec_each = 1;  // forking would copy locks that others hold
   send(hello);
 }

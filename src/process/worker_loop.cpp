@@ -62,7 +62,7 @@ WorkerLoop::WorkerLoop(ChannelHeader& channel, const HubPage& hub, const WorkerS
 }
 
 void WorkerLoop::run() {
-  channel_.data_bytes = os::vm_data();
+  channel_.data_bytes = os::vm_data_self();
   channel_.phase.store(static_cast<std::uint32_t>(WorkerPhase::idle), std::memory_order_release);
   std::uint32_t seen = channel_.reply.load(std::memory_order_relaxed);
   for (;;) {
@@ -195,7 +195,7 @@ std::uint32_t WorkerLoop::find_dirt(std::int64_t elapsed) {
   if (!same || count != environment_.size()) dirt |= environment_changed;
   constexpr std::int64_t long_enough = 100'000;
   if (elapsed > long_enough || calls_ % 64 == 0) {
-    channel_.data_bytes = os::vm_data();
+    channel_.data_bytes = os::vm_data_self();
     rlimit files{};
     static const rlim_t files_at_start = [] {
       rlimit now{};

@@ -91,7 +91,8 @@ auto map_through_bytes(F f, const std::vector<Item>& items) {
   resolve(identify(Chunk::descriptor())).call(arguments, reply.writer());
   Reader result(reply.bytes());
   std::vector<typename Chunk::result> results;
-  EXPECT_EQ(Chunk::decode_results(result, items.size(), results), results.size());
+  const std::size_t count = Chunk::decode_results(result, items.size(), results);
+  EXPECT_EQ(count, results.size());
   return results;
 }
 

@@ -46,7 +46,8 @@ TEST(UniqueFd, ClosesOnceAndMoves) {
     UniqueFd b = std::move(a);
     EXPECT_FALSE(a);
     EXPECT_EQ(b.get(), raw);
-    b = std::move(b);
+    UniqueFd& same = b;
+    b = std::move(same);
     EXPECT_TRUE(is_open(raw));
   }
   EXPECT_FALSE(is_open(raw));

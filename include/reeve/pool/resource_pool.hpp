@@ -13,6 +13,10 @@
 #include <reeve/pool/worker_lease.hpp>
 #include <string_view>
 
+namespace reeve::audit {
+struct Event;
+}
+
 namespace reeve {
 
 /// Wishes of one acquire. Trivially copyable on purpose (g++ 12 and co_await).
@@ -85,6 +89,9 @@ class ResourcePool {
   PoolStatus status() const;
   Capabilities capabilities() const;
   const ResourceConfig& config() const noexcept;
+
+  /// The audit events kept in memory, oldest first; <reeve/audit.hpp> verifies and sums them up.
+  std::vector<audit::Event> audit_events() const;
 
   boost::asio::any_io_executor get_executor() const noexcept;
 

@@ -246,7 +246,9 @@ template <class... Fields>
 struct FieldTypes {};
 struct CollectTypes {
   template <class... Fields>
-  FieldTypes<std::remove_const_t<Fields>...> operator()(Fields&...) const;
+  FieldTypes<std::remove_const_t<Fields>...> operator()(Fields&...) const {
+    return {};
+  }
 };
 /// FieldTypes<...> of T's fields.
 template <class T>
