@@ -80,9 +80,10 @@ asio::awaitable<Ordeal> run_never_ending(reeve::ResourcePool pool, CheckList& ch
   ordeal.task = "never-ending";
   ordeal.ended = ending.type;
   ordeal.seconds = ending.seconds;
-  ordeal.evidence = fmt::format("of {:.3f} s allowed; dead {:.2f} ms after the limit", limit,
-                                milliseconds(ending.evidence.elapsed - time_allowed) +
-                                    milliseconds(ending.evidence.kill_latency));
+  const auto& evidence = ending.evidence;
+  ordeal.evidence =
+      fmt::format("allowed {:.3f} s; dead {:.2f} ms after that", limit,
+                  milliseconds(evidence.elapsed - evidence.time_limit + evidence.kill_latency));
   co_return ordeal;
 }
 
@@ -95,6 +96,8 @@ asio::awaitable<Ordeal> run_memory_eating(reeve::ResourcePool pool, CheckList& c
   check_type(checks, "memory-eating", ending, "WorkerMemoryError");
   checks.near("memory-eating task, MiB allowed", mebibytes(evidence.memory_limit), mebibytes(limit),
               0);
+  checks.at_least("memory-eating task, MiB observed", mebibytes(evidence.memory_observed),
+                  0.9 * mebibytes(limit));
   checks.at_most("memory-eating task, MiB observed", mebibytes(evidence.memory_observed),
                  mebibytes(limit + 16_MiB));
   checks.at_most("memory-eating task, s until it was ended", ending.seconds, 2 * patience);
@@ -102,7 +105,7 @@ asio::awaitable<Ordeal> run_memory_eating(reeve::ResourcePool pool, CheckList& c
   ordeal.task = "memory-eating";
   ordeal.ended = ending.type;
   ordeal.seconds = ending.seconds;
-  ordeal.evidence = fmt::format("{} allowed, {:.1f} MiB observed, refused by {}", to_string(limit),
+  ordeal.evidence = fmt::format("allowed {}; had {:.1f} MiB when {} refused more", to_string(limit),
                                 mebibytes(evidence.memory_observed), evidence.mechanism);
   co_return ordeal;
 }
@@ -144,7 +147,7 @@ asio::awaitable<Ordeal> run_forking(reeve::ResourcePool pool, CheckList& checks)
   ordeal.task = "forking";
   ordeal.ended = "returned";
   ordeal.seconds = seconds;
-  ordeal.evidence = fmt::format("{} double-forked grandchildren, {} left after its lease",
+  ordeal.evidence = fmt::format("left {} double-forked grandchildren; {} live after its lease",
                                 pids.size(), alive(pids));
   co_return ordeal;
 }

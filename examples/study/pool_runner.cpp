@@ -11,6 +11,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <chrono>
 #include <exception>
+#include <reeve/audit.hpp>
 #include <reeve/pool.hpp>
 #include <set>
 #include <sstream>
@@ -147,6 +148,12 @@ asio::awaitable<void> Study::close(reeve::ResourcePool pool) {
     if (worker.pid != 0) pids.push_back(worker.pid);
   }
   const reeve::ShutdownReport report = co_await pool.shutdown();
+  const auto events = pool.audit_events();
+  const auto audit = reeve::audit::verify(events, {.complete = true});  // lint: trivial
+  notes_.push_back("\naudit: " + audit.text());
+  std::istringstream summary(reeve::audit::summary(events));
+  for (std::string line; std::getline(summary, line);) notes_.push_back("  " + line);
+  checks_.that("audit, every lease ended once and every worker died", audit.ok(), audit.text());
   const auto& deaths = busy.deaths;
   checks_.near("leases that ran out of time", static_cast<double>(deaths.timeout), 1, 0);
   checks_.near("leases that crashed", static_cast<double>(deaths.crashed), 1, 0);
