@@ -32,6 +32,7 @@ struct Command {
   bool may_create = false;  // set on an absent id creates it
   bool retry_after_crash = false;
   bool allow_regress = false;
+  bool starts = false;  // to running: only as a new attempt
 };
 
 /// Retention by state in milliseconds; never_ms keeps for ever.

@@ -80,8 +80,8 @@ RC_GTEST_PROP(JsonProperty, AgreesWithTheOracleOnMutatedTexts, ()) {
 }
 
 RC_GTEST_PROP(JsonProperty, StringsReadBack, ()) {
-  const auto pieces = *rc::gen::container<std::vector<std::string>>(
-      rc::gen::elementOf(std::vector<std::string>{"a", "\"", "\\", "\n", "\x01", "é", "😀", "\x7f"}));
+  const auto pieces = *rc::gen::container<std::vector<std::string>>(rc::gen::elementOf(
+      std::vector<std::string>{"a", "\"", "\\", "\n", "\x01", "é", "😀", "\x7f"}));
   std::string bytes;
   for (const auto& piece : pieces) bytes += piece;
   const Json json = Json::string(bytes);

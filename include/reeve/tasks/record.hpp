@@ -48,6 +48,8 @@ struct RecordData {
 /// unchanged whatever happens to the store.
 class TaskRecord {
  public:
+  /// Refers to nothing: only to be assigned to (Asio needs it to carry a result).
+  TaskRecord() noexcept = default;
   explicit TaskRecord(std::shared_ptr<const detail::RecordData> data) : data_(std::move(data)) {}
 
   const std::string& id() const noexcept { return *data_->id; }
