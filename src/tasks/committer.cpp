@@ -214,19 +214,21 @@ void Engine::fail_ticket(const TicketPtr& t, const std::exception_ptr& error) {
 
 void Engine::fail(Batch& batch, const TaskError& error) {
   const auto cause = std::make_exception_ptr(error);
+  for (const std::uint64_t rid : batch.erases) repairs_.emplace(rid, std::weak_ptr<Entry>());
+  {
+    const std::lock_guard lock(queue_mutex_);
+    lazy_erases_.insert(lazy_erases_.end(), batch.erases.begin(), batch.erases.end());
+    dirty_since_ = std::chrono::steady_clock::now();
+    health_.degraded = true;
+    health_.cause = error.what();
+    ++health_.failures;
+  }
   for (const TicketPtr& t : batch.tickets) fail_ticket(t, cause);
   for (const EntryPtr& e : batch.dirty) {
     const std::lock_guard lock(mutex_of(*e->id));
     repairs_.emplace(e->rid, e);
     if (e->visible) mark_dirty(e);
   }
-  const std::lock_guard lock(queue_mutex_);
-  lazy_erases_.insert(lazy_erases_.end(), batch.erases.begin(), batch.erases.end());
-  for (const std::uint64_t rid : batch.erases) repairs_.emplace(rid, std::weak_ptr<Entry>());
-  dirty_since_ = std::chrono::steady_clock::now();
-  health_.degraded = true;
-  health_.cause = error.what();
-  ++health_.failures;
 }
 
 void Engine::release_space() {

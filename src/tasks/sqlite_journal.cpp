@@ -126,6 +126,10 @@ void SqliteJournal::open() {
 
 void SqliteJournal::configure() {
   db_.run("PRAGMA locking_mode=EXCLUSIVE");
+  // The change to WAL itself goes through a rollback journal. EXTRA makes its removal durable: a
+  // power cut that brought it back would undo the change, and the log with all its rows would be
+  // ignored.
+  db_.run("PRAGMA synchronous=EXTRA");
   db_.run("PRAGMA journal_mode=WAL");
   db_.run(sync_ == DiskSync::full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL");
   db_.run("PRAGMA secure_delete=OFF");

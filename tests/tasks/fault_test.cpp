@@ -1,4 +1,5 @@
-// A disk that is full, fails or is read-only, files of others, two owners: each a defined error, nothing lost.
+// A disk that is full, fails or is read-only, files of others, two owners: each a defined error,
+// nothing lost.
 #include <sqlite3.h>
 #include <unistd.h>
 
@@ -37,9 +38,8 @@ class FaultTest : public ::testing::Test {
   int fill(TaskStore& store, TaskErrc expected) {
     int created = 0;
     for (; created < 10'000; ++created) {
-      const auto code = code_of([&] {
-        run(context_, store.create_task("t" + std::to_string(created), heavy()));
-      });
+      const auto code = code_of(
+          [&] { run(context_, store.create_task("t" + std::to_string(created), heavy())); });
       if (!code) continue;
       EXPECT_EQ(*code, expected);
       break;
@@ -146,7 +146,9 @@ TEST_F(FaultTest, ANewerFileAndAForeignFileAreRefused) {
   testing::TempDir dir;
   StoreConfig c;
   c.path = dir.file("tasks.db");
-  { TaskStore store(context_.get_executor(), c); }
+  {
+    TaskStore store(context_.get_executor(), c);
+  }
   const auto execute = [](const std::string& path, const char* sql) {
     sqlite3* db = nullptr;
     sqlite3_open(path.c_str(), &db);
@@ -203,8 +205,8 @@ TEST_F(FaultTest, OneFileHasOneOwner) {
 TEST_F(FaultTest, AReadOnlyDirectoryIsAnError) {
   if (::geteuid() == 0) GTEST_SKIP() << "root may write everywhere";
   testing::TempDir dir;
-  std::filesystem::permissions(dir.path(), std::filesystem::perms::owner_read |
-                                               std::filesystem::perms::owner_exec);
+  std::filesystem::permissions(
+      dir.path(), std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
   StoreConfig c;
   c.path = dir.file("tasks.db");
   EXPECT_EQ(code_of([&] { TaskStore store(context_.get_executor(), c); }), TaskErrc::io_error);

@@ -130,11 +130,15 @@ struct Platter {
     if (op.kind == DiskOp::Kind::sync) {
       auto& content = safe[op.file];
       content = content ? std::make_shared<Bytes>(*content) : std::make_shared<Bytes>();
-      for (const DiskOp* o : open[op.file])
-        if (o->kind == DiskOp::Kind::unlink)
+      bool gone = false;
+      for (const DiskOp* o : open[op.file]) {
+        gone = o->kind == DiskOp::Kind::unlink;
+        if (gone)
           content->clear();
         else
           apply(*content, *o, nullptr);
+      }
+      if (gone) safe.erase(op.file);
       open.erase(op.file);
     } else {
       open[op.file].push_back(&op);
@@ -190,6 +194,8 @@ class Examiner {
       ++counter;
       if (f.first.empty()) f.first = where + ": " + what;
     };
+    // A copy: recovery writes, and the platter must stay as it is.
+    for (auto& [name, content] : files) content = std::make_shared<Bytes>(*content);
     replay_.mount(std::move(files));
     std::map<std::string, std::shared_ptr<const detail::RecordData>> found;
     try {

@@ -90,7 +90,10 @@ TEST_F(RecoveryTest, RunningBecomesInterruptedOrWaitsForARetry) {
 }
 
 TEST_F(RecoveryTest, PendingMayBeInterruptedByPolicy) {
-  { auto store = open(); run(context_, store.create_task("waiting")); }
+  {
+    auto store = open();
+    run(context_, store.create_task("waiting"));
+  }
   auto c = config();
   c.pending_on_restart = PendingOnRestart::interrupt;
   TaskStore store(context_.get_executor(), c);

@@ -94,8 +94,9 @@ int open_file(sqlite3_vfs* v, const char* name, sqlite3_file* f, int flags, int*
   return SQLITE_OK;
 }
 
-int delete_file(sqlite3_vfs* v, const char* name, int) {
+int delete_file(sqlite3_vfs* v, const char* name, int sync_directory) {
   disk_of(v).unlink(name);
+  if (sync_directory != 0) disk_of(v).sync(name);  // SQLite relies on it for its rollback journal
   return SQLITE_OK;
 }
 
