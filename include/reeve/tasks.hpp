@@ -7,4 +7,5 @@
 #include <reeve/tasks/store_config.hpp>
 #include <reeve/tasks/task_state.hpp>
 #include <reeve/tasks/task_store.hpp>
+#include <reeve/tasks/tracking.hpp>
 #include <reeve/tasks/watcher.hpp>

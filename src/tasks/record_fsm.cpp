@@ -174,6 +174,8 @@ Decision change(const std::string& id, const RecordData& current, const Command&
       return illegal(id, current, "report progress");
   } else if (to) {
     verdict = judge(current.state, *to);
+    if (c.verb == Verb::retry && verdict != Verdict::by_retry)
+      return illegal(id, current, "be retried");
     if (c.starts && verdict != Verdict::new_attempt) return illegal(id, current, "be started");
   } else if (is_settled(current.state)) {
     return illegal(id, current, "take new fields");
