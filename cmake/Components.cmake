@@ -16,8 +16,10 @@ function(reeve_component name)
   set_property(GLOBAL APPEND PROPERTY REEVE_COMPONENTS reeve_${name})
 endfunction()
 
+set(REEVE_TEST_ONLY "" CACHE STRING "Components whose tests are built and run; empty for all")
+
 function(reeve_test name)
-  cmake_parse_arguments(arg "" "" "LIBRARIES;SOURCES" ${ARGN})
+  cmake_parse_arguments(arg "WORKERS" "" "LIBRARIES;SOURCES" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${name}/*_test.cpp)
   list(APPEND sources ${arg_SOURCES})
   set(program reeve_${name}_tests)
@@ -26,10 +28,17 @@ function(reeve_test name)
   target_include_directories(${program} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/src)
   target_link_libraries(${program} PRIVATE ${arg_LIBRARIES} GTest::gtest GTest::gmock rapidcheck rapidcheck_gtest
                         reeve_private_options)
+  if(arg_WORKERS)  # main calls reeve::init: workers are copies of the test program
+    target_compile_definitions(${program} PRIVATE REEVE_TEST_WORKERS)
+  endif()
   target_precompile_headers(${program} PRIVATE ${PROJECT_SOURCE_DIR}/tests/support/pch.hpp)
+  if(REEVE_TEST_ONLY AND NOT name IN_LIST REEVE_TEST_ONLY)
+    set_target_properties(${program} PROPERTIES EXCLUDE_FROM_ALL ON)
+    return()
+  endif()
   gtest_discover_tests(${program} TEST_PREFIX "${name}." TEST_FILTER "-*Full*" DISCOVERY_TIMEOUT 60
-                       PROPERTIES LABELS "ci;${name}" TIMEOUT 300)
+                       PROPERTIES LABELS "ci\\;${name}" TIMEOUT 300)
   # No test program needs a suite for the long counts; an empty list is fine.
   gtest_discover_tests(${program} TEST_PREFIX "${name}." TEST_FILTER "*Full*" TEST_LIST ${program}_full
-                       DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "full;${name}" TIMEOUT 7200)
+                       DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "full\\;${name}" TIMEOUT 7200)
 endfunction()

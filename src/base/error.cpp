@@ -9,6 +9,8 @@ namespace reeve {
 SystemError::SystemError(int errno_value, const std::string& what)
     : Error(what + ": " + std::generic_category().message(errno_value)), code_(errno_value) {}
 
-void throw_errno(const std::string& what) { throw SystemError(errno, what); }
+void throw_errno(const std::string& what) {
+  throw SystemError(errno, what);
+}
 
 }  // namespace reeve

@@ -62,7 +62,8 @@ TEST(WaiterQueue, cancelled_waiter_leaves_and_the_next_is_granted) {
   Desk desk;
   int shelf = 1;
   asio::cancellation_signal signal;
-  asio::co_spawn(context, desk.wait(1), asio::bind_cancellation_slot(signal.slot(), asio::detached));
+  asio::co_spawn(context, desk.wait(1),
+                 asio::bind_cancellation_slot(signal.slot(), asio::detached));
   asio::co_spawn(context, desk.wait(2), asio::detached);
   context.poll();
   signal.emit(asio::cancellation_type::terminal);
@@ -79,7 +80,8 @@ TEST(WaiterQueue, granted_waiter_keeps_its_value_when_it_is_cancelled_before_it_
   Desk desk;
   int shelf = 1;
   asio::cancellation_signal signal;
-  asio::co_spawn(context, desk.wait(1), asio::bind_cancellation_slot(signal.slot(), asio::detached));
+  asio::co_spawn(context, desk.wait(1),
+                 asio::bind_cancellation_slot(signal.slot(), asio::detached));
   context.poll();
   desk.grant_front(shelf);
   signal.emit(asio::cancellation_type::terminal);

@@ -25,7 +25,9 @@ T run(asio::awaitable<T> work) {
   return *result;
 }
 
-asio::awaitable<int> answer() { co_return 42; }
+asio::awaitable<int> answer() {
+  co_return 42;
+}
 asio::awaitable<int> fail() {
   throw std::out_of_range("work failed");
   co_return 0;
@@ -35,7 +37,9 @@ asio::awaitable<int> wait_for(Gate& gate) {
   co_return 1;
 }
 
-TEST(WithTimeout, returns_the_result) { EXPECT_EQ(run(with_timeout(answer(), 10s)), 42); }
+TEST(WithTimeout, returns_the_result) {
+  EXPECT_EQ(run(with_timeout(answer(), 10s)), 42);
+}
 
 TEST(WithTimeout, rethrows_the_exception_at_once) {
   EXPECT_THROW(run(with_timeout(fail(), 10s)), std::out_of_range);

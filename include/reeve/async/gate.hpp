@@ -7,7 +7,8 @@
 
 namespace reeve::async {
 
-/// Closed at first; `open` lets everyone through, now and ever after. For "started", "stopped", "done".
+/// Closed at first; `open` lets everyone through, now and ever after. For "started", "stopped",
+/// "done".
 ///
 /// Cancellation: a cancelled `wait` throws operation_aborted.
 /// Threads:      any.

@@ -10,8 +10,9 @@
 
 namespace reeve::async {
 
-/// Called when the cancellation slot of a parked coroutine fires. `take_back` must remove the spot from
-/// whatever queue holds it and answer true, or answer false when the wake-up is already decided.
+/// Called when the cancellation slot of a parked coroutine fires. `take_back` must remove the spot
+/// from whatever queue holds it and answer true, or answer false when the wake-up is already
+/// decided.
 class CancelHook {
  public:
   virtual bool take_back() noexcept = 0;
@@ -21,19 +22,20 @@ class CancelHook {
 };
 
 /// A one-shot wake-up between a coroutine and any thread: `unpark` may come before or after `park`.
-/// It lives in the coroutine's own frame, so that waiting allocates nothing. It is the base of every
-/// wait in reeve; use WaiterQueue, Gate or Event unless you build such a thing.
+/// It lives in the coroutine's own frame, so that waiting allocates nothing. It is the base of
+/// every wait in reeve; use WaiterQueue, Gate or Event unless you build such a thing.
 ///
-/// Lifetime:     must outlive the `park` it serves; the frame that owns it guarantees that. When the
+/// Lifetime:     must outlive the `park` it serves; the frame that owns it guarantees that. When
+/// the
 ///               execution context is destroyed first, the sleeping coroutine is destroyed with it.
-/// Cancellation: terminal, partial and total call `hook->take_back()`; if that says true, `park` returns
+/// Cancellation: terminal, partial and total call `hook->take_back()`; if that says true, `park`
+/// returns
 ///               false.
 /// Threads:      `unpark` from any thread; one coroutine parks.
 /// Cost:         no allocation; one post to the coroutine's executor per wake-up.
 class ParkingSpot {
  public:
-  using Handler =
-      boost::asio::async_result<boost::asio::use_awaitable_t<>, void()>::handler_type;
+  using Handler = boost::asio::async_result<boost::asio::use_awaitable_t<>, void()>::handler_type;
 
   ParkingSpot() noexcept = default;
   ParkingSpot(const ParkingSpot&) = delete;

@@ -13,9 +13,9 @@ namespace reeve::async {
 template <class T>
 class WaiterQueue;
 
-/// One coroutine's place in a WaiterQueue. It lives in the coroutine's frame; its destructor leaves the
-/// queue, and a value that was granted but never taken is destroyed there: make T a RAII type that gives
-/// itself back (a lease, a slot), and nothing can be lost.
+/// One coroutine's place in a WaiterQueue. It lives in the coroutine's frame; its destructor leaves
+/// the queue, and a value that was granted but never taken is destroyed there: make T a RAII type
+/// that gives itself back (a lease, a slot), and nothing can be lost.
 template <class T>
 class Waiter final : private CancelHook {
  public:
@@ -27,6 +27,9 @@ class Waiter final : private CancelHook {
     const std::lock_guard lock(mutex_);
     if (queued_) queue_.remove(*this);
   }
+
+  /// For the owner of the queue: what this waiter wants.
+  void* note = nullptr;
 
   /// Waits for the grant. Empty: cancelled, or dismissed by the queue's owner.
   boost::asio::awaitable<std::optional<T>> wait() {
@@ -53,9 +56,9 @@ class Waiter final : private CancelHook {
   Waiter* next_ = nullptr;
 };
 
-/// FIFO of waiters with direct hand-over: a value given to the queue belongs to its front waiter from
-/// that instant, nobody can overtake and no wake-up is lost. A waiter that is cancelled before it is
-/// granted leaves; one that is cancelled afterwards still receives the value.
+/// FIFO of waiters with direct hand-over: a value given to the queue belongs to its front waiter
+/// from that instant, nobody can overtake and no wake-up is lost. A waiter that is cancelled before
+/// it is granted leaves; one that is cancelled afterwards still receives the value.
 ///
 /// Threads: every member needs the mutex that the waiters were made with.
 /// Cost:    O(1), no allocation.

@@ -25,12 +25,15 @@ class TimeoutError : public Error {
 
 /// Runs `work` for `limit` at most.
 ///
-/// Effect:       the result of `work`, or its exception, whichever way the race goes: a result that was
+/// Effect:       the result of `work`, or its exception, whichever way the race goes: a result that
+/// was
 ///               ready when the time ran out is returned, not thrown away.
-/// Cancellation: passes on to `work`. When time runs out `work` gets a terminal cancellation and this
+/// Cancellation: passes on to `work`. When time runs out `work` gets a terminal cancellation and
+/// this
 ///               waits until it has ended, so nothing runs on behind the caller's back.
 /// Errors:       TimeoutError; whatever `work` throws.
-/// Cost:         about 3 us. Use a component's own limit (acquire_timeout, RunLimits) where it has one.
+/// Cost:         about 3 us. Use a component's own limit (acquire_timeout, RunLimits) where it has
+/// one.
 template <class T>
 boost::asio::awaitable<T> with_timeout(boost::asio::awaitable<T> work,
                                        std::chrono::nanoseconds limit);
@@ -47,8 +50,7 @@ boost::asio::awaitable<T> with_timeout(boost::asio::awaitable<T> work,
   const auto executor = co_await asio::this_coro::executor;
   asio::steady_timer timer(executor, limit);
   auto group = asio::experimental::make_parallel_group(
-      asio::co_spawn(executor, std::move(work), asio::deferred),
-      timer.async_wait(asio::deferred));
+      asio::co_spawn(executor, std::move(work), asio::deferred), timer.async_wait(asio::deferred));
   Slot value{};
   std::exception_ptr failure;
   std::size_t first = 0;

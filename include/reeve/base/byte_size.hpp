@@ -8,8 +8,8 @@
 
 namespace reeve {
 
-/// A number of bytes. Arithmetic saturates at 0 and at the largest value instead of wrapping, so that
-/// a limit computed from untrusted figures can only become stricter or "no limit", never tiny.
+/// A number of bytes. Arithmetic saturates at 0 and at the largest value instead of wrapping, so
+/// that a limit computed from untrusted figures can only become stricter or "no limit", never tiny.
 class ByteSize {
  public:
   constexpr ByteSize() noexcept = default;
@@ -50,11 +50,21 @@ std::string to_string(ByteSize size);
 
 inline namespace literals {
 inline namespace byte_size_literals {
-constexpr ByteSize operator""_B(unsigned long long n) noexcept { return ByteSize{n}; }
-constexpr ByteSize operator""_KiB(unsigned long long n) noexcept { return ByteSize{n} * (1ULL << 10); }
-constexpr ByteSize operator""_MiB(unsigned long long n) noexcept { return ByteSize{n} * (1ULL << 20); }
-constexpr ByteSize operator""_GiB(unsigned long long n) noexcept { return ByteSize{n} * (1ULL << 30); }
-constexpr ByteSize operator""_TiB(unsigned long long n) noexcept { return ByteSize{n} * (1ULL << 40); }
+constexpr ByteSize operator""_B(unsigned long long n) noexcept {
+  return ByteSize{n};
+}
+constexpr ByteSize operator""_KiB(unsigned long long n) noexcept {
+  return ByteSize{n} * (1ULL << 10);
+}
+constexpr ByteSize operator""_MiB(unsigned long long n) noexcept {
+  return ByteSize{n} * (1ULL << 20);
+}
+constexpr ByteSize operator""_GiB(unsigned long long n) noexcept {
+  return ByteSize{n} * (1ULL << 30);
+}
+constexpr ByteSize operator""_TiB(unsigned long long n) noexcept {
+  return ByteSize{n} * (1ULL << 40);
+}
 }  // namespace byte_size_literals
 }  // namespace literals
 

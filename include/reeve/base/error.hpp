@@ -6,15 +6,15 @@
 
 namespace reeve {
 
-/// Base of all of reeve's exceptions. `what()` is a sentence: which limit or value, what was observed,
-/// and what to do about it. Copies never throw.
+/// Base of all of reeve's exceptions. `what()` is a sentence: which limit or value, what was
+/// observed, and what to do about it. Copies never throw.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-/// A configuration or argument that cannot work; thrown before anything is started. The text names the
-/// value, the range and the remedy.
+/// A configuration or argument that cannot work; thrown before anything is started. The text names
+/// the value, the range and the remedy.
 class ConfigError : public Error {
  public:
   using Error::Error;

@@ -1,0 +1,77 @@
+// The main demo: curves fitted to real data by bootstrap, with every figure checked against R.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <iostream>
+
+#include "runner.hpp"
+#include "table.hpp"
+
+namespace {
+
+using namespace study;
+
+// The estimate within a thousandth of R's standard error; the interval's ends within a fifth of its
+// half width.
+void check_case(CheckList& checks, const Case& item, const CaseResult& result, const Plan& plan) {
+  checks.near(item.name + ", resamples", result.bootstrap.done, plan.resamples, 0);
+  checks.at_most(item.name + ", share without a fit",
+                 1.0 * result.bootstrap.failures / plan.resamples, 0.1);
+  for (std::size_t i = 0; i < item.reference.size(); ++i) {
+    const auto& want = item.reference[i];
+    const auto& got = result.bootstrap.parameters.at(i);
+    const auto name = fmt::format("{}, {}", item.name, family(item.kind).parameters[i]);
+    const double slack = 0.1 * (want.upper - want.lower);
+    checks.near(name, got.estimate, want.estimate, 1e-3 * want.error);
+    checks.near(name + ", lower end", got.lower, want.lower, slack);
+    checks.near(name + ", upper end", got.upper, want.upper, slack);
+  }
+}
+
+void print_results(const std::vector<Case>& cases, const RunReport& report) {
+  Table table(
+      {"data", "curve", "parameter", "estimate", "2.5 %", "97.5 %", "no fit", "s", "worker"});
+  for (std::size_t c = 0; c < cases.size(); ++c) {
+    const auto& result = report.cases.at(c);
+    const auto& kind = family(cases[c].kind);
+    for (std::size_t i = 0; i < kind.parameters.size(); ++i) {
+      const auto& p = result.bootstrap.parameters.at(i);
+      const bool first = i == 0;
+      table.add({first ? cases[c].name : "", first ? std::string(kind.name) : "",
+                 std::string(kind.parameters[i]), fmt::format("{:.4g}", p.estimate),
+                 fmt::format("{:.4g}", p.lower), fmt::format("{:.4g}", p.upper),
+                 first ? std::to_string(result.bootstrap.failures) : "",
+                 first ? fmt::format("{:.3f}", result.seconds) : "", first ? result.worker : ""});
+    }
+  }
+  table.print(std::cout);
+}
+
+int run(const std::string& folder) {
+  const auto cases = read_cases(folder);
+  const Plan plan;
+  const auto runner = local_runner();
+  CheckList checks;
+  StatusLine status(std::cout, [] { return terminal_width(STDOUT_FILENO); });
+  const auto report = runner.run(cases, plan, status, checks);
+  status.clear();
+  print_results(cases, report);
+  for (const auto& note : report.notes) std::cout << note << '\n';
+  for (std::size_t i = 0; i < cases.size(); ++i)
+    check_case(checks, cases[i], report.cases.at(i), plan);
+  checks.print(std::cout, checks.failed() > 0);
+  return checks.exit_status();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    if (argc == 2) return run(argv[1]);
+    std::cerr << "usage: reeve_demo_study FOLDER (the one with the CSV files: examples/data)\n";
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << '\n';
+  }
+  return 2;
+}

@@ -1,0 +1,104 @@
+// A pool of workers that are hired by lease and can be trusted to stop.
+#pragma once
+
+#include <array>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <reeve/pool/config.hpp>
+#include <reeve/pool/status.hpp>
+#include <reeve/pool/worker_lease.hpp>
+#include <string_view>
+
+namespace reeve::audit {
+struct Event;
+}
+
+namespace reeve {
+
+/// Wishes of one acquire. Trivially copyable on purpose (g++ 12 and co_await).
+struct AcquireOptions {
+  std::chrono::milliseconds timeout{0};  ///< 0: the pool's acquire_timeout
+  const char* device = nullptr;          ///< a kind ("cuda") or a slot ("cuda:1"); null: any
+  int priority = 0;  ///< higher first; the same priority is first come, first served
+};
+
+namespace detail {
+
+/// A task id that needs no heap: at most 127 bytes.
+class TaskName {
+ public:
+  explicit TaskName(std::string_view text);  // throws ConfigError
+  std::string_view view() const noexcept { return {text_.data(), size_}; }
+
+ private:
+  std::array<char, 127> text_;
+  std::uint8_t size_;
+};
+
+}  // namespace detail
+
+/// Leases workers to tasks, ends those that overstep their limits, and replaces them.
+///
+/// A handle: copies share one pool. Workers start when they are first wanted (see `warm_up`).
+///
+/// Lifetime: leases keep the pool's state alive. When the last handle goes, waiting acquires get
+///           PoolClosedError, idle workers end at once, and leased ones when their lease ends. The
+///           pool never keeps an io_context running by itself, and survives its destruction.
+/// Threads:  any; the io_context may run on several threads.
+class ResourcePool {
+ public:
+  /// Errors: ConfigError with `find_fault`'s text, or when process workers are wanted and
+  /// reeve::init was
+  ///         not called.
+  ResourcePool(boost::asio::any_io_executor executor, ResourceConfig config);
+
+  /// Waits for a free worker and leases it to `task_id` (1 to 127 bytes).
+  ///
+  /// The lease's time runs from the grant; waiting is never charged.
+  /// Cancellation: terminal, partial and total; a worker granted at that instant goes to the next
+  /// waiter. Errors:       AcquireTimeoutError, PoolSaturatedError, PoolDegradedError,
+  /// PoolClosedError; ConfigError
+  ///               for an empty or long id or an unknown device.
+  /// Threads:      any.
+  /// Cost:         O(1); no allocation when a worker is idle.
+  boost::asio::awaitable<WorkerLease> acquire_worker(std::string_view task_id,
+                                                     AcquireOptions options = {});
+
+  /// A lease if a worker is idle and nobody waits, else nothing (and one is being started, if the
+  /// pool may).
+  std::optional<WorkerLease> try_acquire(std::string_view task_id, AcquireOptions options = {});
+
+  /// Starts workers until `count` live (at most max_workers) and are ready.
+  /// Errors: PoolDegradedError, PoolClosedError.
+  boost::asio::awaitable<void> warm_up(std::size_t count);
+
+  /// Changes max_workers. Surplus idle workers end at once, leased ones when they come back; never
+  /// waits.
+  boost::asio::awaitable<void> resize(std::size_t max_workers);
+
+  /// Ends the pool. Idempotent; concurrent calls each return when the pool is empty or their
+  /// deadline is reached. After the deadline everything is killed.
+  boost::asio::awaitable<ShutdownReport> shutdown(
+      ShutdownMode mode = ShutdownMode::drain,
+      std::chrono::milliseconds deadline = std::chrono::seconds(10));
+
+  PoolStatus status() const;
+  Capabilities capabilities() const;
+  const ResourceConfig& config() const noexcept;
+
+  /// The audit events kept in memory, oldest first; <reeve/audit.hpp> verifies and sums them up.
+  std::vector<audit::Event> audit_events() const;
+
+  boost::asio::any_io_executor get_executor() const noexcept;
+
+ private:
+  struct Handle;
+  std::shared_ptr<Handle> handle_;
+  std::shared_ptr<detail::Core> core_;
+};
+
+}  // namespace reeve

@@ -1,0 +1,260 @@
+// One worker, hired for one task.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <cstddef>
+#include <memory>
+#include <reeve/codec/task.hpp>
+#include <reeve/pool/errors.hpp>
+#include <reeve/pool/run_limits.hpp>
+#include <reeve/process/this_worker.hpp>
+#include <span>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+namespace reeve {
+
+namespace detail {
+class Core;
+struct Lease;
+class Call;
+}  // namespace detail
+
+/// A lease of one worker: move-only, returned when it is destroyed. If a call is in flight then,
+/// its worker is killed and replaced.
+///
+/// A lease ends early ("is revoked") when its time or memory runs out, its worker dies, or a call
+/// is cancelled; every later call rethrows the same cause. Calls are made one at a time.
+///
+/// Lifetime: keeps the pool's state alive; may outlive the pool's handles and be destroyed on any
+/// thread. Threads:  one at a time; destruction and `memory_usage` from any.
+class [[nodiscard]] WorkerLease {
+ public:
+  WorkerLease(WorkerLease&& other) noexcept;
+  WorkerLease& operator=(WorkerLease&& other) noexcept;
+  ~WorkerLease();
+
+  /// Calls Fn(args...) in the worker and returns its result. The arguments are written at once,
+  /// before this returns: nothing is referenced afterwards, except spans and string views that lie
+  /// in a buffer of `make_buffer`, which travel without a copy.
+  ///
+  /// Cancellation: terminal, partial and total kill the worker and end the lease.
+  /// Errors:       WorkerTimeoutError, WorkerMemoryError, WorkerCrashedError, WorkerLostError; what
+  /// the task
+  ///               throws: standard exceptions as themselves, others as RemoteError;
+  ///               codec::EncodeError at once, codec::DecodeError; std::logic_error for a second
+  ///               call at a time.
+  /// Cost:         about 5 us for small arguments on a warm worker; a copy of what it carries.
+  template <auto Fn, class... Args>
+  auto run(Args&&... args);
+  template <auto Fn, class... Args>
+  auto run(RunLimits limits, Args&&... args);
+
+  /// The same for a captureless function object, or for a function pointer, which is checked less
+  /// strictly in the worker: prefer `run<&f>(...)`.
+  template <class F, class... Args>
+    requires(!std::is_same_v<std::decay_t<F>, RunLimits>)
+  auto run(F f, Args&&... args);
+  template <class F, class... Args>
+  auto run(RunLimits limits, F f, Args&&... args);
+
+  /// f(item) for each item, in order, on this worker; items travel in chunks. A throwing item fails
+  /// the whole map with that exception.
+  template <class F, class Range>
+  auto map(F f, Range items, MapOptions options = {});
+
+  /// A buffer in memory that the worker maps too: fill it, pass it (or a part of it) as a
+  /// `std::span<const T>` argument, and nothing is copied. It lives until the lease ends. Thread
+  /// workers: std::logic_error.
+  template <class T>
+  std::span<T> make_buffer(std::size_t count);
+
+  WorkerId id() const noexcept;
+  std::string_view task() const noexcept;
+  std::string_view device() const noexcept;
+  int pid() const noexcept;       ///< 0 for a thread worker
+  ByteSize memory_usage() const;  ///< of the worker's tree, as last seen by the watch, or now
+  bool revoked() const noexcept;
+
+  /// Returns when the lease is revoked (at once if it is); one waits at a time. For with_worker and
+  /// for bodies that do other things while they hold a worker. Cancellation: throws
+  /// operation_aborted.
+  boost::asio::awaitable<void> wait_revoked();
+
+  /// Throws why the lease was revoked; does nothing if it was not.
+  void rethrow_cause() const;
+
+  /// Gives the worker up for good: it is ended and replaced, not reused.
+  void discard() && noexcept;
+
+ private:
+  friend class detail::Core;
+  friend class detail::Call;
+  WorkerLease(std::shared_ptr<detail::Core> core, detail::Lease& lease) noexcept;
+  void reset() noexcept;
+  std::span<std::byte> allocate(std::size_t bytes);
+
+  std::shared_ptr<detail::Core> core_;
+  detail::Lease* lease_ = nullptr;
+};
+
+namespace detail {
+
+/// A call from its arguments to its reply; ends the call when it is destroyed, sent or not.
+class Call {
+ public:
+  Call(const WorkerLease& lease, RunLimits limits);  // throws the lease's cause, or logic_error
+  Call(Call&& other) noexcept;
+  Call& operator=(Call&&) = delete;
+  ~Call();
+
+  codec::Writer& arguments();
+  void set_task(const codec::TaskDescriptor& task) noexcept { task_ = &task; }
+
+  boost::asio::awaitable<void> complete();
+  /// What came back, with the window that views refer to. Throws the task's exception.
+  struct Result {
+    std::span<const std::byte> bytes;
+    std::span<const std::byte> window;
+  };
+  Result result();
+
+ private:
+  std::shared_ptr<Core> core_;
+  Lease* lease_;
+  std::shared_ptr<void> port_;
+  RunLimits limits_;
+  const codec::TaskDescriptor* task_ = nullptr;
+};
+
+template <class T>
+inline constexpr bool is_safe_temporary =
+    std::is_lvalue_reference_v<T> || std::is_trivially_copyable_v<std::remove_cvref_t<T>> ||
+    !std::is_aggregate_v<std::remove_cvref_t<T>> || std::is_array_v<std::remove_cvref_t<T>>;
+
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+#define REEVE_CHECK_TEMPORARIES(Args)                                                     \
+  static_assert(                                                                          \
+      (::reeve::detail::is_safe_temporary<Args> && ...),                                  \
+      "reeve: g++ 12 copies an aggregate temporary bitwise when the expression contains " \
+      "co_await (double free). Name it first: Params p{...}; co_await lease.run<&f>(p);")
+#else
+#define REEVE_CHECK_TEMPORARIES(Args) static_assert(true)
+#endif
+
+template <class Traits>
+boost::asio::awaitable<typename Traits::result> finish(Call call) {
+  co_await call.complete();
+  const auto result = call.result();
+  codec::Reader reader(result.bytes);
+  reader.set_shared(result.window);
+  if constexpr (std::is_void_v<typename Traits::result>) {
+    Traits::decode_result(reader);
+  } else {
+    co_return Traits::decode_result(reader);
+  }
+}
+
+template <class F, class... Args>
+auto start_call(const WorkerLease& lease, RunLimits limits, const F& f, Args&&... args) {
+  using Traits = codec::CallTraits<F, Args...>;
+  Call call(lease, std::move(limits));
+  call.set_task(Traits::descriptor());
+  Traits::encode_arguments(call.arguments(), f, args...);
+  return finish<Traits>(std::move(call));
+}
+
+/// The next chunk length for items that took `elapsed` per `done`: about 2 ms, growing at most
+/// fourfold.
+std::size_t next_chunk(std::size_t last, std::chrono::nanoseconds elapsed,
+                       std::size_t left) noexcept;
+
+template <class F, class Range>
+boost::asio::awaitable<
+    std::vector<typename codec::ChunkTraits<F, std::ranges::range_value_t<Range>>::result>>
+map_items(const WorkerLease& lease, F f, Range items, MapOptions options);
+
+}  // namespace detail
+
+// ------------------------------------------------------------------------------------------------
+
+template <auto Fn, class... Args>
+auto WorkerLease::run(Args&&... args) {
+  REEVE_CHECK_TEMPORARIES(Args);
+  return detail::start_call(*this, RunLimits(), codec::FunctionConstant<Fn>{},
+                            std::forward<Args>(args)...);
+}
+
+template <auto Fn, class... Args>
+auto WorkerLease::run(RunLimits limits, Args&&... args) {
+  REEVE_CHECK_TEMPORARIES(Args);
+  return detail::start_call(*this, std::move(limits), codec::FunctionConstant<Fn>{},
+                            std::forward<Args>(args)...);
+}
+
+template <class F, class... Args>
+  requires(!std::is_same_v<std::decay_t<F>, RunLimits>)
+auto WorkerLease::run(F f, Args&&... args) {
+  REEVE_CHECK_TEMPORARIES(Args);
+  return detail::start_call(*this, RunLimits(), f, std::forward<Args>(args)...);
+}
+
+template <class F, class... Args>
+auto WorkerLease::run(RunLimits limits, F f, Args&&... args) {
+  REEVE_CHECK_TEMPORARIES(Args);
+  return detail::start_call(*this, std::move(limits), f, std::forward<Args>(args)...);
+}
+
+template <class F, class Range>
+auto WorkerLease::map(F f, Range items, MapOptions options) {
+  return detail::map_items(*this, f, std::move(items), std::move(options));
+}
+
+template <class T>
+std::span<T> WorkerLease::make_buffer(std::size_t count) {
+  static_assert(std::is_trivially_copyable_v<T>, "reeve: a shared buffer holds plain values only");
+  if (count > static_cast<std::size_t>(-1) / sizeof(T)) throw std::bad_array_new_length();
+  const std::span<std::byte> bytes = allocate(count * sizeof(T));
+  return {reinterpret_cast<T*>(bytes.data()), count};
+}
+
+namespace detail {
+
+template <class F, class Range>
+boost::asio::awaitable<
+    std::vector<typename codec::ChunkTraits<F, std::ranges::range_value_t<Range>>::result>>
+map_items(const WorkerLease& lease, F f, Range items, MapOptions options) {
+  using Traits = codec::ChunkTraits<F, std::ranges::range_value_t<Range>>;
+  static_assert(!std::is_void_v<typename Traits::result>,
+                "reeve: map needs a function that returns a value");
+  const auto total = static_cast<std::size_t>(std::ranges::distance(items));
+  std::vector<typename Traits::result> results;
+  results.reserve(total);
+  auto next = std::ranges::begin(items);
+  std::size_t chunk = options.chunk != 0 ? options.chunk : 1;
+  while (results.size() < total) {
+    const std::size_t count = std::min(chunk, total - results.size());
+    const auto started = std::chrono::steady_clock::now();
+    Call call(lease, RunLimits());
+    call.set_task(Traits::descriptor());
+    Traits::encode_items(call.arguments(), f, next, count);
+    co_await call.complete();
+    const auto reply = call.result();
+    codec::Reader reader(reply.bytes);
+    reader.set_shared(reply.window);
+    Traits::decode_results(reader, count, results);
+    std::ranges::advance(next, static_cast<std::ptrdiff_t>(count));
+    if (options.progress) {
+      options.progress(100.0 * static_cast<double>(results.size()) / static_cast<double>(total),
+                       {});
+    }
+    if (options.chunk == 0) {
+      chunk = next_chunk(count, std::chrono::steady_clock::now() - started, total - results.size());
+    }
+  }
+  co_return results;
+}
+
+}  // namespace detail
+}  // namespace reeve

@@ -1,0 +1,140 @@
+// find_fault: every limit has a range, and every text a remedy.
+#include <reeve/pool/config.hpp>
+
+#include <fmt/format.h>
+#include <link.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+
+#include "process/protocol.hpp"
+
+namespace reeve {
+namespace {
+
+using Fault = std::optional<std::string>;
+
+// The writable segments of the program: a worker has at least these as private memory.
+ByteSize static_data() {
+  std::uint64_t bytes = 0;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* sum) {
+        for (int i = 0; i < info->dlpi_phnum; ++i) {
+          const auto& segment = info->dlpi_phdr[i];
+          if (segment.p_type == PT_LOAD && (segment.p_flags & PF_W) != 0) {
+            *static_cast<std::uint64_t*>(sum) += segment.p_memsz;
+          }
+        }
+        return 0;
+      },
+      &bytes);
+  return ByteSize{bytes};
+}
+
+Fault find_size_fault(const ResourceConfig& config) {
+  if (config.max_workers < 1 || config.max_workers > 4096) {
+    return fmt::format("max_workers is {}; a pool has 1 to 4096 workers", config.max_workers);
+  }
+  if (config.min_workers > config.max_workers) {
+    return fmt::format("min_workers is {}, above max_workers = {}; lower it", config.min_workers,
+                       config.max_workers);
+  }
+  if (config.waiter_count_max < 1)
+    return "waiter_count_max is 0, so nobody could ever wait; give it 1 or more";
+  if (config.devices.empty()) return "devices is empty; name at least one, such as \"cpu\"";
+  for (const std::string& device : config.devices) {
+    const bool known =
+        device == "cpu" || (device.starts_with("cuda:") && device.size() > 5 && device.size() < 9 &&
+                            std::all_of(device.begin() + 5, device.end(),
+                                        [](char c) { return c >= '0' && c <= '9'; }));
+    if (!known) return fmt::format("device '{}' is unknown; use \"cpu\" or \"cuda:N\"", device);
+  }
+  return {};
+}
+
+Fault find_time_fault(const ResourceConfig& config) {
+  constexpr std::chrono::milliseconds longest = std::chrono::hours(24 * 366);
+  const auto check = [&](const char* name, std::chrono::milliseconds value,
+                         bool required) -> Fault {
+    if (value.count() < 0 || value > longest || (required && value.count() == 0)) {
+      return fmt::format("{} is {} ms; it must be {} and at most a year", name, value.count(),
+                         required ? "above zero" : "zero (off) or more");
+    }
+    return {};
+  };
+  if (auto fault = check("worker_timeout", config.worker_timeout, true)) return fault;
+  if (auto fault = check("acquire_timeout", config.acquire_timeout, true)) return fault;
+  if (auto fault = check("idle_timeout", config.idle_timeout, false)) return fault;
+  return check("recycle.age_max", config.recycle.age_max, false);
+}
+
+Fault find_memory_fault(const ResourceConfig& config) {
+  const ByteSize least = static_data() + 4_MiB;
+  if (config.worker_memory <= least) {
+    return fmt::format(
+        "worker_memory is {}, but an empty worker of this program takes up to {} already; give it "
+        "more, for instance {}",
+        to_string(config.worker_memory), to_string(least), to_string(least + 64_MiB));
+  }
+  if (config.message_max < 64_KiB || config.message_max > ByteSize{std::uint64_t{1} << 40}) {
+    return fmt::format("message_max is {}; it must be from 64 KiB to 1 TiB",
+                       to_string(config.message_max));
+  }
+  return {};
+}
+
+Fault find_process_fault(const ResourceConfig& config) {
+  if (config.nice < 0 || config.nice > 19)
+    return fmt::format("nice is {}; it must be 0 to 19", config.nice);
+  if (config.file_mask && *config.file_mask > 0777) {
+    return fmt::format("file_mask is {:o}; a umask is 0 to 0777", *config.file_mask);
+  }
+  for (const auto& [name, value] : config.environment) {
+    if (name.empty() || name.size() > 255 || name.find('=') != std::string::npos ||
+        name.find('\0') != std::string::npos || value.find('\0') != std::string::npos) {
+      return fmt::format(
+          "environment variable '{}' cannot be set; a name has 1 to 255 bytes without '='", name);
+    }
+  }
+  if (config.isolation == Isolation::thread) return {};
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  const std::size_t slots = config.max_workers + config.quarantine_max;
+  const std::size_t warden_files = process::own_fds_from + 64 + 5 * slots;
+  if (files.rlim_max < warden_files) {
+    return fmt::format(
+        "{} workers need {} file descriptors in their warden, but RLIMIT_NOFILE allows {}; raise "
+        "the "
+        "hard limit or lower max_workers",
+        config.max_workers, warden_files, files.rlim_max);
+  }
+  if (files.rlim_cur < 2 * slots + 64) {
+    return fmt::format(
+        "{} workers need {} file descriptors here, but RLIMIT_NOFILE is {}; raise it (ulimit -n) "
+        "or "
+        "lower max_workers",
+        config.max_workers, 2 * slots + 64, files.rlim_cur);
+  }
+  rlimit processes{};
+  getrlimit(RLIMIT_NPROC, &processes);
+  if (processes.rlim_cur != RLIM_INFINITY && processes.rlim_cur < slots + 8) {
+    return fmt::format(
+        "{} workers need more processes than RLIMIT_NPROC = {} allows; raise it (ulimit -u) or "
+        "lower "
+        "max_workers",
+        config.max_workers, processes.rlim_cur);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::optional<std::string> find_fault(const ResourceConfig& config) {
+  for (const auto check :
+       {find_size_fault, find_time_fault, find_memory_fault, find_process_fault}) {
+    if (auto fault = check(config)) return fault;
+  }
+  return std::nullopt;
+}
+
+}  // namespace reeve

@@ -1,0 +1,45 @@
+// Making a pool.
+#include "pool/core.hpp"
+
+#include <boost/asio/query.hpp>
+#include <reeve/process/init.hpp>
+
+#include "pool/context_watch.hpp"
+#include "pool/process_backend.hpp"
+#include "pool/thread_backend.hpp"
+
+namespace reeve::detail {
+
+namespace asio = boost::asio;
+
+Core::Core(asio::any_io_executor executor, ResourceConfig config)
+    : config_(std::move(config)),
+      executor_(std::move(executor)),
+      quiet_(asio::query(executor_, asio::execution::context)),
+      max_workers_(config_.max_workers),
+      journal_(config_) {
+  lease_time_ = std::chrono::nanoseconds(config_.worker_timeout).count();
+  first_look_ =
+      config_.watch_memory
+          ? std::clamp<std::int64_t>(static_cast<std::int64_t>(config_.worker_memory.bytes() / 40),
+                                     500'000, 100'000'000)
+          : process::never / 2;
+  alarm_.emplace(executor_);
+}
+
+Core::~Core() {
+  if (!detached_ && backend_) backend_->detach();
+  journal_.feed();
+}
+
+void Core::open() {
+  asio::use_service<ContextWatch>(asio::query(executor_, asio::execution::context))
+      .add(weak_from_this());
+  if (config_.isolation == Isolation::process) {
+    backend_ = make_process_backend(*this, weak_from_this(), executor_, quiet_, mutex_, config_);
+  } else {
+    backend_ = make_thread_backend(*this, weak_from_this(), executor_, mutex_, config_);
+  }
+}
+
+}  // namespace reeve::detail

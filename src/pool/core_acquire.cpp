@@ -1,0 +1,344 @@
+// Granting and taking back leases.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/error.hpp>
+#include <boost/system/system_error.hpp>
+
+#include "pool/core.hpp"
+
+namespace reeve::detail {
+
+using process::LeaseWord;
+using process::never;
+
+namespace {
+
+bool device_matches(std::string_view device, const char* wanted) {
+  if (wanted == nullptr) return true;
+  const std::string_view wish(wanted);
+  return device == wish ||
+         (device.size() > wish.size() && device.starts_with(wish) && device[wish.size()] == ':');
+}
+
+}  // namespace
+
+void Core::check_open() const {
+  if (closed_ || detached_) {
+    throw PoolClosedError("the pool is shut down; make a new ResourcePool to hire workers again");
+  }
+  if (degraded_until_ > now_ns()) {
+    throw PoolDegradedError(
+        fmt::format("workers could not be started {} times in a row, the last time because "
+                    "{}; the pool tries again by itself",
+                    start_failures_, last_start_failure_));
+  }
+}
+
+std::optional<std::uint32_t> Core::find_idle(const char* device) const {
+  for (auto slot = idle_.rbegin(); slot != idle_.rend(); ++slot) {
+    if (device_matches(slots_[*slot].device, device)) return *slot;
+  }
+  return std::nullopt;
+}
+
+Lease& Core::take_lease() {
+  if (free_leases_ == nullptr) return leases_.emplace_back();
+  Lease& lease = *free_leases_;
+  free_leases_ = lease.next_free;
+  return lease;
+}
+
+void Core::drop_lease(Lease& lease) noexcept {
+  lease.failure.reset();
+  lease.port.reset();
+  lease.released = false;
+  lease.dirt = 0;
+  lease.next_free = free_leases_;
+  free_leases_ = &lease;
+}
+
+WorkerLease Core::grant(std::uint32_t number, std::string_view task, Request* request) {
+  Slot& slot = slots_[number];
+  Lease& lease = take_lease();
+  const std::int64_t now = now_ns();
+  lease.slot = number;
+  lease.serial = ++slot.serial;
+  lease.worker = {number, slot.incarnation};
+  lease.task.assign(task);
+  lease.granted_at = now;
+  lease.deadline = now + lease_time_;
+  lease.owners = 1;
+  slot.lease = &lease;
+  slot.state = WorkerState::leased;
+  ++slot.leases_of_worker;
+  ++active_;
+  ++grants_;
+  process::BoardSlot& cell = backend_->cell(number);
+  cell.deadline.store(lease.deadline, std::memory_order_relaxed);
+  cell.word.store(LeaseWord(lease.serial, Cause::active).bits(), std::memory_order_seq_cst);
+  if (!backend_->watch(std::min(lease.deadline, now + first_look_))) need_alarm(lease.deadline);
+  if (request != nullptr) {
+    lease.number = request->number;
+    request->settled = true;
+    note_grant(lease, now - request->since);
+  } else {
+    lease.number = ++lease_number_;
+    note_acquire(lease.number, lease.task, now);
+    note_grant(lease, 0);
+  }
+  return WorkerLease(shared_from_this(), lease);
+}
+
+std::optional<WorkerLease> Core::try_acquire(std::string_view task, AcquireOptions options) {
+  const std::lock_guard lock(mutex_);
+  check_open();
+  check_device(options.device);
+  if (!waiters_.empty()) return std::nullopt;
+  const auto slot = find_idle(options.device);
+  if (!slot) {
+    start_for_waiters(1);
+    return std::nullopt;
+  }
+  std::erase(idle_, *slot);
+  return grant(*slot, task);
+}
+
+boost::asio::awaitable<WorkerLease> Core::acquire([[maybe_unused]] std::shared_ptr<Core> self,
+                                                  TaskName task, AcquireOptions options) {
+  std::unique_lock lock(mutex_);
+  check_open();
+  if (options.device != nullptr) check_device(options.device);
+  if (waiters_.empty() && !idle_.empty()) {
+    std::optional<std::uint32_t> slot;
+    if (options.device == nullptr) {
+      slot = idle_.back();
+      idle_.pop_back();
+    } else if ((slot = find_idle(options.device))) {
+      std::erase(idle_, *slot);
+    }
+    if (slot) {
+      WorkerLease lease = grant(*slot, task.view());
+      lock.unlock();
+      co_return lease;
+    }
+  }
+  lock.unlock();
+  WorkerLease lease = co_await wait(task.view(), options);
+  co_return lease;
+}
+
+/// Notes the end of a waiter that was cancelled, or whose coroutine was destroyed.
+class RequestGuard {
+ public:
+  RequestGuard(Core& core, Request& request) noexcept : core_(core), request_(request) {}
+  RequestGuard(const RequestGuard&) = delete;
+  ~RequestGuard() {
+    const std::lock_guard lock(core_.mutex_);
+    if (request_.number != 0 && !request_.settled) {
+      core_.note_waiter_end(request_, audit::Cause::cancelled);
+    }
+  }
+
+ private:
+  Core& core_;
+  Request& request_;
+};
+
+boost::asio::awaitable<WorkerLease> Core::wait(std::string_view task, AcquireOptions options) {
+  Request request;
+  request.task = task;
+  request.device = options.device;
+  request.priority = options.priority;
+  const auto timeout = options.timeout.count() > 0 ? options.timeout : config_.acquire_timeout;
+  const RequestGuard guard(*this, request);
+  async::Waiter<WorkerLease> waiter(mutex_, waiters_);
+  waiter.note = &request;
+  {
+    const std::lock_guard lock(mutex_);
+    check_open();
+    if (waiters_.size() >= config_.waiter_count_max) {
+      note_refused(task, audit::Cause::saturated);
+      throw PoolSaturatedError(
+          fmt::format("{} acquires are waiting already (waiter_count_max = {}); {}; slow the "
+                      "callers down or raise the limit",
+                      waiters_.size(), config_.waiter_count_max, busy_text()));
+    }
+    request.since = now_ns();
+    request.deadline = request.since + std::chrono::nanoseconds(timeout).count();
+    request.number = ++lease_number_;
+    note_acquire(request.number, task, request.since);
+    waiters_.insert_before(position_for(options.priority), waiter);
+    need_alarm(request.deadline);
+    start_for_waiters(waiters_.size());
+  }
+  auto lease = co_await waiter.wait();
+  if (lease) co_return std::move(*lease);
+  switch (request.refused) {
+    case Refusal::none:
+      throw boost::system::system_error(boost::asio::error::operation_aborted);
+    case Refusal::time:
+      throw AcquireTimeoutError(request.text);
+    case Refusal::degraded:
+      throw PoolDegradedError(request.text);
+    case Refusal::closed:
+      break;
+  }
+  throw PoolClosedError(request.text);
+}
+
+// Behind everyone of the same or a higher priority. Cost: O(1) as long as nobody asks for a
+// priority.
+async::Waiter<WorkerLease>* Core::position_for(int priority) {
+  if (priority != 0) priorities_used_ = true;
+  if (!priorities_used_) return nullptr;
+  auto* position = waiters_.front();
+  while (position != nullptr && static_cast<Request*>(position->note)->priority >= priority) {
+    position = waiters_.next(*position);
+  }
+  return position;
+}
+
+void Core::check_device(const char* device) const {
+  if (device == nullptr) return;
+  for (const std::string& known : config_.devices) {
+    if (device_matches(known, device)) return;
+  }
+  throw ConfigError(fmt::format("no worker of this pool has a device '{}'; it has {}", device,
+                                fmt::join(config_.devices, ", ")));
+}
+
+std::string Core::busy_text() const {
+  std::string holders;
+  std::size_t named = 0;
+  for (const Slot& slot : slots_) {
+    if (slot.lease == nullptr) continue;
+    if (++named > 8) break;
+    holders += fmt::format("{}'{}'", named > 1 ? ", " : "", slot.lease->task);
+  }
+  if (active_ > 8) holders += ", ...";
+  return active_ == 0
+             ? fmt::format("no lease is active and {} of {} workers live", live(), max_workers_)
+             : fmt::format("{} of {} workers are leased, to {}", active_, max_workers_, holders);
+}
+
+void Core::refuse(async::Waiter<WorkerLease>& waiter, Refusal refusal, std::string text) {
+  auto& request = *static_cast<Request*>(waiter.note);
+  request.refused = refusal;
+  request.text = std::move(text);
+  request.settled = true;
+  note_waiter_end(request, refusal == Refusal::time       ? audit::Cause::timeout
+                           : refusal == Refusal::degraded ? audit::Cause::degraded
+                                                          : audit::Cause::shutdown);
+  waiters_.dismiss(waiter);
+}
+
+// Refuses those whose time is up; the next deadline, or never.
+std::int64_t Core::expire_waiters(std::int64_t now) {
+  std::int64_t next = never;
+  for (auto* waiter = waiters_.front(); waiter != nullptr;) {
+    auto* const following = waiters_.next(*waiter);
+    const auto& request = *static_cast<Request*>(waiter->note);
+    if (request.deadline <= now) {
+      refuse(
+          *waiter, Refusal::time,
+          fmt::format(
+              "no worker became free for task '{}' within {:.3f} s; {}, {} more are waiting; raise "
+              "max_workers or the acquire timeout",
+              request.task, static_cast<double>(now - request.since) / 1e9, busy_text(),
+              waiters_.size() - 1));
+    } else {
+      next = std::min(next, request.deadline);
+    }
+    waiter = following;
+  }
+  return next;
+}
+
+void Core::refuse_all(Refusal refusal, const std::string& text) {
+  while (!waiters_.empty()) refuse(*waiters_.front(), refusal, text);
+}
+
+// A worker is free: it belongs to the first waiter that can use it, else it is idle.
+void Core::offer(std::uint32_t number) {
+  Slot& slot = slots_[number];
+  slot.state = WorkerState::idle;
+  slot.idle_since = now_ns();
+  for (auto* waiter = waiters_.front(); waiter != nullptr; waiter = waiters_.next(*waiter)) {
+    auto& request = *static_cast<Request*>(waiter->note);
+    if (!device_matches(slot.device, request.device)) continue;
+    waiters_.grant(*waiter, grant(number, request.task, &request));
+    return;
+  }
+  idle_.push_back(number);
+  if (config_.idle_timeout.count() > 0 && live() > config_.min_workers) {
+    need_alarm(slot.idle_since + std::chrono::nanoseconds(config_.idle_timeout).count());
+  }
+  settle();
+}
+
+void Core::release(Lease& lease, bool discard) noexcept {
+  const std::lock_guard lock(mutex_);
+  lease.released = true;
+  if (lease.failure == nullptr && !detached_) {
+    end_lease(lease, discard);
+    if (closed_) {
+      end_idle();
+      let_go_if_done();
+      settle();
+    }
+  }
+  unown_locked(lease);
+}
+
+// A lease that ends by itself: its worker is reused if it is clean.
+void Core::end_lease(Lease& lease, bool discard) {
+  const std::uint32_t number = lease.slot;
+  Slot& slot = slots_[number];
+  process::BoardSlot& cell = backend_->cell(number);
+  std::uint64_t word = cell.word.load(std::memory_order_relaxed);
+  const bool mine =
+      LeaseWord(word).cause() == Cause::active &&
+      cell.word.compare_exchange_strong(word, LeaseWord(word).with(Cause::none).bits());
+  cell.deadline.store(never, std::memory_order_relaxed);
+  --active_;
+  slot.lease = nullptr;
+  if (closed_) ++ended_;
+  if (!mine) {
+    // The warden was faster: the worker dies, and nobody is left to be told.
+    count_death(LeaseWord(word).cause());
+    slot.state = WorkerState::ending;
+    slot.retiring = true;
+    slot.ending_for = LeaseWord(word).cause();
+    note_end(lease, slot.ending_for, nullptr);
+    return;
+  }
+  ++slot.tasks_done;
+  note_end(lease, Cause::none, nullptr);
+  if (lease.calling && lease.submitted) {
+    retire(number, Cause::cancelled);
+  } else if (discard || lease.dirt != 0 || worn_out(slot) || surplus()) {
+    retire(number, Cause::none);
+  } else {
+    slot.port->end_lease();
+    offer(number);
+  }
+}
+
+bool Core::worn_out(const Slot& slot) const {
+  const RecyclePolicy& policy = config_.recycle;
+  if (policy.tasks_max != 0 && slot.leases_of_worker >= policy.tasks_max) return true;
+  return policy.age_max.count() > 0 &&
+         now_ns() - slot.started_at > std::chrono::nanoseconds(policy.age_max).count();
+}
+
+void Core::unown(Lease& lease) noexcept {
+  const std::lock_guard lock(mutex_);
+  unown_locked(lease);
+}
+
+void Core::unown_locked(Lease& lease) noexcept {
+  if (--lease.owners == 0) drop_lease(lease);
+}
+
+}  // namespace reeve::detail

@@ -1,0 +1,276 @@
+// One call on a lease: sending it, hearing of its reply, giving it up.
+#include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/system/system_error.hpp>
+
+#include <reeve/codec/exception_record.hpp>
+
+#include "pool/core.hpp"
+
+namespace reeve::detail {
+
+using process::LeaseWord;
+using process::never;
+
+/// Cancelling a call ends its worker: nothing less stops native code.
+class CallHook final : public async::CancelHook {
+ public:
+  CallHook(Core& core, Lease& lease) : core_(core), lease_(lease) {}
+
+  bool take_back() noexcept override {
+    const std::lock_guard lock(core_.mutex_);
+    if (lease_.caller == nullptr || lease_.failure != nullptr) return false;
+    process::BoardSlot& cell = core_.backend_->cell(lease_.slot);
+    std::uint64_t word = cell.word.load(std::memory_order_relaxed);
+    if (LeaseWord(word).cause() != Cause::active ||
+        !cell.word.compare_exchange_strong(word, LeaseWord(word).with(Cause::cancelled).bits())) {
+      return false;  // the warden has decided already; its cause will arrive
+    }
+    lease_.caller = nullptr;
+    std::erase(core_.busy_, lease_.slot);
+    core_.backend_->kill(lease_.slot, lease_.worker.incarnation, Cause::cancelled);
+    core_.revoke(lease_.slot, Cause::cancelled, std::make_shared<const Evidence>(), {});
+    return true;
+  }
+
+ private:
+  Core& core_;
+  Lease& lease_;
+};
+
+std::shared_ptr<Worker> Core::begin_call(Lease& lease) {
+  const std::lock_guard lock(mutex_);
+  if (lease.failure != nullptr) throw_failure(*lease.failure);
+  if (detached_) throw PoolClosedError("the execution context of this pool was destroyed");
+  if (lease.calling) {
+    throw std::logic_error(
+        "a lease makes one call at a time: await the first, or acquire another worker");
+  }
+  lease.calling = true;
+  lease.submitted = lease.replied = false;
+  ++lease.owners;
+  lease.port = slots_[lease.slot].port;
+  lease.pid = slots_[lease.slot].pid;
+  return lease.port;
+}
+
+void Core::end_call(Lease& lease) noexcept {
+  const std::lock_guard lock(mutex_);
+  const bool abandoned =
+      lease.submitted && !lease.replied && lease.failure == nullptr && !detached_;
+  lease.caller = nullptr;
+  lease.progress = nullptr;
+  if (abandoned && !lease.released) {
+    // The coroutine was destroyed in mid-call: its worker is busy with something nobody waits for.
+    std::erase(busy_, lease.slot);
+    process::BoardSlot& cell = backend_->cell(lease.slot);
+    std::uint64_t word = cell.word.load(std::memory_order_relaxed);
+    if (LeaseWord(word).cause() == Cause::active &&
+        cell.word.compare_exchange_strong(word, LeaseWord(word).with(Cause::cancelled).bits())) {
+      backend_->kill(lease.slot, lease.worker.incarnation, Cause::cancelled);
+      revoke(lease.slot, Cause::cancelled, std::make_shared<const Evidence>(),
+             "its call was given up");
+    }
+  }
+  lease.calling = false;
+  unown_locked(lease);
+}
+
+// Tighter limits of this call go to the cell before the call does.
+void Core::arm_call(Lease& lease, const RunLimits& limits) {
+  lease.soft_deadline = never;
+  if (limits.timeout.count() <= 0 && limits.soft_timeout.count() <= 0) return;
+  const std::int64_t now = now_ns();
+  if (limits.timeout.count() > 0) {
+    const std::int64_t due =
+        std::min(lease.deadline, now + std::chrono::nanoseconds(limits.timeout).count());
+    process::BoardSlot& cell = backend_->cell(lease.slot);
+    cell.deadline.store(due, std::memory_order_seq_cst);
+    lease.call_deadline = due;
+    if (!backend_->watch(due)) need_alarm(due);
+  }
+  if (limits.soft_timeout.count() > 0) {
+    lease.soft_deadline = now + std::chrono::nanoseconds(limits.soft_timeout).count();
+    need_alarm(lease.soft_deadline);
+  }
+}
+
+// The reply is in. First the old deadline, then the new epoch: a deadline that has passed meanwhile
+// either won before, or never counts.
+void Core::disarm_call(Lease& lease) {
+  process::BoardSlot& cell = backend_->cell(lease.slot);
+  if (lease.call_deadline != 0) cell.deadline.store(lease.deadline, std::memory_order_seq_cst);
+  lease.call_deadline = 0;
+  lease.soft_deadline = never;
+  std::uint64_t word = cell.word.load(std::memory_order_seq_cst);
+  while (LeaseWord(word).cause() == Cause::active &&
+         !cell.word.compare_exchange_weak(word, LeaseWord(word).next_epoch().bits())) {
+  }
+  lease.replied = LeaseWord(word).cause() == Cause::active;
+}
+
+boost::asio::awaitable<void> Core::complete([[maybe_unused]] std::shared_ptr<Core> self,
+                                            Lease& lease, const codec::TaskDescriptor& task,
+                                            const RunLimits& limits) {
+  async::ParkingSpot spot;
+  CallHook hook(*this, lease);
+  {
+    const std::lock_guard lock(mutex_);
+    if (lease.failure != nullptr) throw_failure(*lease.failure);
+    if (detached_) throw PoolClosedError("the execution context of this pool was destroyed");
+    arm_call(lease, limits);
+    lease.progress = limits.progress ? &limits.progress : nullptr;
+    lease.caller = &spot;
+    lease.submitted = true;
+    Slot& slot = slots_[lease.slot];
+    busy_.push_back(lease.slot);
+    slot.port->submit(task, lease.task, limits.memory.bytes());
+  }
+  const bool woken = co_await spot.park(&hook);
+  if (!woken) throw boost::system::system_error(boost::asio::error::operation_aborted);
+  const auto failure = failure_of(lease);
+  if (failure != nullptr && !lease.replied) throw_failure(*failure);
+}
+
+/// Waiting for a revocation can always be given up.
+class WatchHook final : public async::CancelHook {
+ public:
+  WatchHook(Core& core, Lease& lease) : core_(core), lease_(lease) {
+    const std::lock_guard lock(core_.mutex_);
+    ++lease_.owners;
+  }
+  ~WatchHook() {
+    const std::lock_guard lock(core_.mutex_);
+    lease_.watcher = nullptr;
+    core_.unown_locked(lease_);
+  }
+  bool take_back() noexcept override {
+    const std::lock_guard lock(core_.mutex_);
+    return std::exchange(lease_.watcher, nullptr) != nullptr;
+  }
+
+ private:
+  Core& core_;
+  Lease& lease_;
+};
+
+boost::asio::awaitable<void> Core::wait_revoked([[maybe_unused]] std::shared_ptr<Core> self,
+                                                Lease& lease) {
+  WatchHook hook(*this, lease);
+  async::ParkingSpot spot;
+  {
+    const std::lock_guard lock(mutex_);
+    if (lease.failure != nullptr) co_return;
+    lease.watcher = &spot;
+  }
+  const bool woken = co_await spot.park(&hook);
+  if (!woken) throw boost::system::system_error(boost::asio::error::operation_aborted);
+}
+
+std::shared_ptr<const Failure> Core::failure_of(Lease& lease) {
+  const std::lock_guard lock(mutex_);
+  return lease.failure;
+}
+
+void Core::wake_caller(Lease& lease) noexcept {
+  if (lease.failure != nullptr && lease.watcher != nullptr)
+    std::exchange(lease.watcher, nullptr)->unpark();
+  if (async::ParkingSpot* spot = std::exchange(lease.caller, nullptr)) spot->unpark();
+}
+
+// Looks at every busy worker; true if a reply was found.
+bool Core::collect() {
+  bool found = false;
+  for (std::size_t i = 0; i < busy_.size();) {
+    const std::uint32_t number = busy_[i];
+    Slot& slot = slots_[number];
+    if (!slot.port->replied()) {
+      if (slot.lease != nullptr && slot.lease->progress != nullptr) post_progress(number);
+      ++i;
+      continue;
+    }
+    found = true;
+    busy_[i] = busy_.back();
+    busy_.pop_back();
+    if (slot.initializing) {
+      finish_initializer(number);
+    } else if (slot.lease != nullptr) {
+      if (slot.lease->progress != nullptr) post_progress(number);
+      disarm_call(*slot.lease);
+      if (slot.lease->replied) wake_caller(*slot.lease);  // else the cause arrives with the death
+    }
+  }
+  return found;
+}
+
+// Progress reaches the sink on the executor, outside of the lock; the sink may be gone by then.
+void Core::post_progress(std::uint32_t number) {
+  Slot& slot = slots_[number];
+  Progress progress;
+  if (!slot.port->take_progress(progress)) return;
+  boost::asio::post(executor_, [sink = *slot.lease->progress, progress = std::move(progress)] {
+    sink(progress.percent, progress.note);
+  });
+}
+
+void Core::on_bell() {
+  if (!drain_posted_) drain();
+}
+
+// While replies keep coming the workers need not ring: look again after their coroutines have run.
+void Core::drain() {
+  drain_posted_ = false;
+  backend_->set_sleeping(false);
+  bool found = collect();
+  if (!found) {
+    backend_->set_sleeping(true);
+    found = collect();
+    if (!found) return;
+    backend_->set_sleeping(false);
+  }
+  drain_posted_ = true;
+  boost::asio::post(executor_, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) {
+      const std::lock_guard lock(self->mutex_);
+      if (!self->detached_) self->drain();
+    }
+  });
+}
+
+Reply Core::take_reply(Lease& lease) {
+  const std::shared_ptr<Worker>& port = lease.port;
+  const Reply reply = port->reply();
+  lease.dirt |= reply.dirt;
+  return reply;
+}
+
+void Core::throw_reply(Lease& lease, const Reply& reply) {
+  codec::ExceptionRecord record;
+  if (!reply.bytes.empty()) {
+    codec::Reader reader(reply.bytes);
+    record = codec::decode<codec::ExceptionRecord>(reader);
+  }
+  auto evidence = std::make_shared<Evidence>();
+  evidence->elapsed = std::chrono::nanoseconds(now_ns() - lease.granted_at);
+  evidence->pid = lease.pid;
+  if (reply.kind == ReplyKind::memory) {
+    evidence->memory_limit = config_.worker_memory;
+    evidence->memory_observed = evidence->memory_peak = ByteSize{reply.data_bytes};
+    evidence->mechanism = "rlimit_data";
+    const Failure failure{Cause::memory, lease.task, lease.worker, evidence, {}};
+    throw_failure(failure);
+  }
+  if (const std::exception_ptr standard = codec::make_standard(record))
+    std::rethrow_exception(standard);
+  std::vector<RemoteError::Layer> chain;
+  for (const codec::ExceptionLevel& level : record.levels)
+    chain.push_back({level.type, level.what});
+  const std::string what = record.levels.empty()
+                               ? "an exception that could not be described"
+                               : record.levels.front().type + ": " + record.levels.front().what;
+  throw RemoteError(
+      "task '" + lease.task + "' on worker " + to_string(lease.worker) + " threw " + what,
+      lease.task, lease.worker, evidence, std::move(chain));
+}
+
+}  // namespace reeve::detail

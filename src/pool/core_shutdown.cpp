@@ -1,0 +1,193 @@
+// Warm-up, resize and the end of a pool.
+#include <fmt/format.h>
+
+#include <boost/asio/steady_timer.hpp>
+#include <reeve/async/with_timeout.hpp>
+
+#include "pool/core.hpp"
+
+namespace reeve::detail {
+
+// Something changed that shutdown or warm_up may be waiting for.
+void Core::settle() noexcept {
+  for (const auto& observer : std::exchange(observers_, {})) observer->open();
+}
+
+std::shared_ptr<async::Gate> Core::observe() {
+  observers_.push_back(std::make_shared<async::Gate>());
+  return observers_.back();
+}
+
+boost::asio::awaitable<void> Core::warm_up([[maybe_unused]] std::shared_ptr<Core> self,
+                                           std::size_t count) {
+  for (;;) {
+    std::shared_ptr<async::Gate> gate;
+    {
+      const std::lock_guard lock(mutex_);
+      check_open();
+      count = std::min(count, max_workers_);
+      warm_target_ = std::max(warm_target_, count);
+      while (live() < count && start_one()) {
+      }
+      std::size_t up = 0;
+      for (const Slot& slot : slots_)
+        up += slot.state == WorkerState::idle || slot.state == WorkerState::leased;
+      if (up >= count) co_return;
+      gate = observe();
+    }
+    co_await gate->wait();
+  }
+}
+
+boost::asio::awaitable<void> Core::resize([[maybe_unused]] std::shared_ptr<Core> self,
+                                          std::size_t max_workers) {
+  const std::lock_guard lock(mutex_);
+  check_open();
+  if (max_workers < 1 || max_workers > 4096) {
+    throw ConfigError(fmt::format("a pool has 1 to 4096 workers, not {}", max_workers));
+  }
+  note_pool(EventKind::resize, max_workers, max_workers_);
+  max_workers_ = max_workers;
+  for (std::size_t i = idle_.size(); i-- > 0 && live() > max_workers_;) {
+    slots_[idle_[i]].surplus = true;
+    retire(idle_[i], Cause::none);
+  }
+  if (!waiters_.empty()) start_for_waiters(waiters_.size());
+  co_return;
+}
+
+bool Core::ended() const noexcept {
+  if (!waiters_.empty() || active_ > 0) return false;
+  for (const Slot& slot : slots_) {
+    if (slot.state != WorkerState::empty && slot.state != WorkerState::quarantined &&
+        slot.state != WorkerState::backoff) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Ends idle workers of a pool that is closing.
+void Core::end_idle() noexcept {
+  while (!idle_.empty() && waiters_.empty()) {
+    slots_[idle_.back()].surplus = true;
+    retire(idle_.back(), Cause::none);
+  }
+}
+
+void Core::kill_all() noexcept {
+  refuse_all(Refusal::closed, "the pool was shut down while this acquire waited");
+  for (std::uint32_t number = 0; number < slots_.size(); ++number) {
+    Slot& slot = slots_[number];
+    slot.surplus = true;
+    if (slot.lease != nullptr) {
+      process::BoardSlot& cell = backend_->cell(number);
+      std::uint64_t word = cell.word.load();
+      if (process::LeaseWord(word).cause() == Cause::active &&
+          cell.word.compare_exchange_strong(
+              word, process::LeaseWord(word).with(Cause::shutdown).bits())) {
+        ++killed_;
+        backend_->kill(number, slot.incarnation, Cause::shutdown);
+        revoke(number, Cause::shutdown, std::make_shared<const Evidence>(),
+               "the pool was shut down");
+        slot.retiring = true;
+      }
+    } else if (slot.state == WorkerState::starting || slot.state == WorkerState::idle) {
+      retire(number, Cause::none);
+    }
+  }
+}
+
+boost::asio::awaitable<ShutdownReport> Core::shutdown([[maybe_unused]] std::shared_ptr<Core> self,
+                                                      ShutdownMode mode,
+                                                      std::chrono::milliseconds deadline) {
+  const std::int64_t until = now_ns() + std::chrono::nanoseconds(deadline).count();
+  ShutdownReport report;
+  const std::size_t ended_before = ended_;
+  const std::size_t killed_before = killed_;
+  bool forced = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!closed_) note_pool(EventKind::shutdown);
+    closed_ = true;
+    if (mode != ShutdownMode::drain) {
+      report.cancelled = waiters_.size();
+      refuse_all(Refusal::closed, "the pool was shut down while this acquire waited");
+    }
+    if (mode == ShutdownMode::kill) kill_all();
+    end_idle();
+  }
+  for (;;) {
+    std::shared_ptr<async::Gate> gate;
+    {
+      const std::lock_guard lock(mutex_);
+      end_idle();
+      if (detached_ || ended()) break;
+      gate = observe();
+    }
+    // After the force there is a second more for the dying to be reaped.
+    const std::int64_t left = until + (forced ? 3'000'000'000 : 0) - now_ns();
+    bool in_time = left > 0;
+    if (in_time) {
+      try {
+        co_await async::with_timeout(gate->wait(), std::chrono::nanoseconds(left));
+      } catch (const async::TimeoutError&) {
+        in_time = false;
+      }
+    }
+    if (in_time) continue;
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(forced, true)) break;  // what is left cannot be killed
+    report.deadline_reached = true;
+    report.cancelled += waiters_.size();
+    kill_all();
+  }
+  const std::lock_guard lock(mutex_);
+  report.completed = ended_ - ended_before - (killed_ - killed_before);
+  report.killed = killed_ - killed_before;
+  for (const Slot& slot : slots_) report.quarantined += slot.state == WorkerState::quarantined;
+  let_go_if_done();
+  co_return report;
+}
+
+// The last handle is gone: leases go on, nothing else does.
+void Core::close() noexcept {
+  const std::lock_guard lock(mutex_);
+  if (detached_) return;
+  closed_ = true;
+  refuse_all(Refusal::closed, "the pool was destroyed while this acquire waited");
+  end_idle();
+  for (std::uint32_t number = 0; number < slots_.size(); ++number) {
+    slots_[number].surplus = true;
+    if (slots_[number].state == WorkerState::starting) retire(number, Cause::none);
+  }
+  handles_gone_ = true;
+  let_go_if_done();
+}
+
+// A closed pool without leases needs no warden: its end ends every worker.
+void Core::let_go_if_done() noexcept {
+  if (detached_ || !closed_ || active_ > 0 || !waiters_.empty()) return;
+  if (!handles_gone_ && !ended()) return;
+  detach();
+}
+
+void Core::detach() noexcept {
+  if (std::exchange(detached_, true)) return;
+  backend_->detach();
+  alarm_.reset();
+  settle();
+}
+
+// The execution context is being destroyed: nothing may be posted any more.
+void Core::context_gone() noexcept {
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+  if (detached_) return;
+  detached_ = true;
+  backend_->detach();
+  alarm_.reset();
+  observers_.clear();
+}
+
+}  // namespace reeve::detail

@@ -1,0 +1,127 @@
+// Looking at a pool.
+#include <fmt/format.h>
+
+#include "pool/core.hpp"
+#include "process/tree.hpp"
+
+namespace reeve::detail {
+
+PoolStatus Core::status() const {
+  PoolStatus status;
+  {
+    const std::lock_guard lock(mutex_);
+    const std::int64_t now = now_ns();
+    status.total_workers = max_workers_;
+    status.live_workers = live();
+    status.active_tasks = active_;
+    status.waiting = waiters_.size();
+    status.quarantined = quarantined_;
+    status.deaths = deaths_;
+    status.spawns = spawns_;
+    status.grants = grants_;
+    status.closed = closed_ || detached_;
+    std::size_t leased = 0;
+    for (std::uint32_t number = 0; number < slots_.size(); ++number) {
+      const Slot& slot = slots_[number];
+      leased += slot.state == WorkerState::leased;
+      if (slot.state == WorkerState::empty) continue;
+      WorkerStatus worker;
+      worker.id = {number, slot.incarnation};
+      worker.state = slot.state;
+      worker.device = slot.device;
+      worker.pid = slot.pid;
+      worker.tasks_done = slot.tasks_done;
+      if (slot.lease != nullptr) {
+        worker.task = slot.lease->task;
+        worker.lease_age = std::chrono::nanoseconds(now - slot.lease->granted_at);
+        status.active_task_ids.push_back(slot.lease->task);
+      }
+      status.workers.push_back(std::move(worker));
+    }
+    const std::size_t taken = leased + waiters_.size();
+    status.available_workers = status.closed || taken >= max_workers_ ? 0 : max_workers_ - taken;
+  }
+  for (WorkerStatus& worker : status.workers) {  // files are read outside of the lock
+    std::uint64_t own = 0, shared = 0;
+    if (worker.pid == 0) continue;
+    if (process::memory_of(worker.pid, own, shared)) worker.rss = ByteSize{own + shared};
+    worker.cpu_time = std::chrono::nanoseconds(process::cpu_time_of(worker.pid));
+  }
+  return status;
+}
+
+Capabilities Core::capabilities() const {
+  const std::lock_guard lock(mutex_);
+  return backend_->capabilities();
+}
+
+ByteSize Core::memory_usage(const Lease& lease) const {
+  int pid = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (lease.failure != nullptr || detached_) return {};
+    pid = slots_[lease.slot].pid;
+  }
+  std::uint64_t own = 0, shared = 0;
+  if (pid != 0) process::memory_of(pid, own, shared);
+  return ByteSize{own};
+}
+
+std::string_view Core::device_of(const Lease& lease) const {
+  const std::lock_guard lock(mutex_);
+  return slots_[lease.slot].device;
+}
+
+int Core::pid_of(const Lease& lease) const {
+  const std::lock_guard lock(mutex_);
+  return lease.failure == nullptr ? slots_[lease.slot].pid : 0;
+}
+
+std::span<std::byte> Core::allocate(Lease& lease, std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  if (lease.failure != nullptr) throw_failure(*lease.failure);
+  if (lease.calling) throw std::logic_error("make buffers before the call that uses them");
+  return slots_[lease.slot].port->allocate(bytes);
+}
+
+}  // namespace reeve::detail
+
+namespace reeve {
+
+std::string_view to_string(WorkerState state) {
+  switch (state) {
+    case WorkerState::empty:
+      return "empty";
+    case WorkerState::starting:
+      return "starting";
+    case WorkerState::idle:
+      return "idle";
+    case WorkerState::leased:
+      return "leased";
+    case WorkerState::ending:
+      return "ending";
+    case WorkerState::backoff:
+      return "backoff";
+    case WorkerState::quarantined:
+      return "quarantined";
+  }
+  return "?";
+}
+
+bool Capabilities::has(std::string_view name) const {
+  for (const Capability& mechanism : mechanisms) {
+    if (mechanism.name == name) return mechanism.active;
+  }
+  return false;
+}
+
+std::string to_string(const Capabilities& capabilities) {
+  std::string text;
+  for (const Capability& mechanism : capabilities.mechanisms) {
+    text += fmt::format("{:<14} {:<4} {}\n", mechanism.name, mechanism.active ? "on" : "off",
+                        mechanism.detail);
+  }
+  return text;
+}
+
+}  // namespace reeve

@@ -1,0 +1,354 @@
+// Workers come and go: starting, initialising, replacing, backing off.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "pool/backoff.hpp"
+#include "pool/core.hpp"
+
+namespace reeve::detail {
+
+using process::LeaseWord;
+using process::never;
+
+std::size_t Core::live() const noexcept {
+  std::size_t count = 0;
+  for (const Slot& slot : slots_) {
+    count += slot.state == WorkerState::starting || slot.state == WorkerState::idle ||
+             slot.state == WorkerState::leased;
+  }
+  return count;
+}
+
+std::size_t Core::starting() const noexcept {
+  std::size_t count = 0;
+  for (const Slot& slot : slots_) {
+    count += slot.state == WorkerState::starting || slot.state == WorkerState::backoff;
+  }
+  return count;
+}
+
+void Core::start_for_waiters(std::size_t wanted) {
+  for (std::size_t coming = starting(); coming < wanted && start_one(); ++coming) {
+  }
+}
+
+// Starts a worker in an empty slot if the pool may have one more.
+bool Core::start_one() {
+  if (detached_ || live() >= max_workers_) return false;
+  for (std::uint32_t number = 0; number < slots_.size(); ++number) {
+    if (slots_[number].state == WorkerState::empty) {
+      start(number);
+      return true;
+    }
+  }
+  if (slots_.size() >= max_workers_ + config_.quarantine_max) return false;
+  slots_.emplace_back();
+  const auto number = static_cast<std::uint32_t>(slots_.size() - 1);
+  slots_.back().device = config_.devices[number % config_.devices.size()];
+  start(number);
+  return true;
+}
+
+void Core::start(std::uint32_t number) {
+  Slot& slot = slots_[number];
+  slot.state = WorkerState::starting;
+  slot.incarnation = next_incarnation_++;
+  slot.lease = nullptr;
+  slot.leases_of_worker = 0;
+  slot.retiring = slot.initializing = slot.announced = false;
+  slot.start_fault.clear();
+  slot.ending_for = Cause::none;
+  slot.started_at = now_ns();
+  process::BoardSlot& cell = backend_->cell(number);
+  cell.word.store(0, std::memory_order_relaxed);
+  cell.deadline.store(never, std::memory_order_relaxed);
+  cell.memory_limit.store(config_.watch_memory ? config_.worker_memory.bytes() : 0,
+                          std::memory_order_relaxed);
+  try {
+    slot.port = backend_->start(number, slot.incarnation, slot.device);
+  } catch (const std::exception& e) {
+    start_failed(number, e.what());
+  }
+}
+
+void Core::on_started(std::uint32_t number, std::uint64_t incarnation, int pid) {
+  Slot& slot = slots_[number];
+  if (slot.incarnation != incarnation || slot.state != WorkerState::starting) return;
+  slot.pid = pid;
+  ++spawns_;
+  slot.announced = true;
+  note_worker(EventKind::spawn, number, audit::Cause::none);
+  if (config_.initializer) {
+    run_initializer(number);
+  } else {
+    ready(number);
+  }
+}
+
+void Core::run_initializer(std::uint32_t number) {
+  Slot& slot = slots_[number];
+  const RecordedCall& call = *config_.initializer.call();
+  codec::Writer& arguments = slot.port->begin_arguments();
+  arguments.write(call.arguments.bytes().data(), call.arguments.bytes().size());
+  slot.initializing = true;
+  process::BoardSlot& cell = backend_->cell(number);
+  const std::int64_t due = now_ns() + lease_time_;
+  cell.deadline.store(due, std::memory_order_relaxed);
+  cell.word.store(LeaseWord(++slot.serial, Cause::active).bits(), std::memory_order_seq_cst);
+  if (!backend_->watch(due)) need_alarm(due);
+  busy_.push_back(number);
+  slot.port->submit(*call.task, "initializer", 0);
+}
+
+void Core::finish_initializer(std::uint32_t number) {
+  Slot& slot = slots_[number];
+  process::BoardSlot& cell = backend_->cell(number);
+  std::uint64_t word = cell.word.load();
+  if (LeaseWord(word).cause() != Cause::active ||
+      !cell.word.compare_exchange_strong(word, LeaseWord(word).with(Cause::none).bits())) {
+    return;  // its time was up: the death follows
+  }
+  slot.initializing = false;
+  cell.deadline.store(never, std::memory_order_relaxed);
+  const Reply reply = slot.port->reply();
+  if (reply.kind == ReplyKind::value) return ready(number);
+  codec::Reader reader(reply.bytes);
+  std::string reason = "the initializer failed";
+  try {
+    Lease scratch;
+    scratch.task = "initializer";
+    scratch.worker = {number, slot.incarnation};
+    throw_reply(scratch, reply);
+  } catch (const std::exception& e) {
+    reason = std::string("the initializer threw: ") + e.what();
+  }
+  slot.start_fault = std::move(reason);  // told when the worker is dead and its slot free
+  backend_->kill(number, slot.incarnation, Cause::cancelled);
+}
+
+void Core::ready(std::uint32_t number) {
+  start_failures_ = 0;
+  degraded_until_ = 0;
+  slots_[number].start_failures = 0;
+  if (live() > max_workers_) return retire(number, Cause::none);
+  offer(number);
+}
+
+void Core::on_start_failed(std::uint32_t number, std::uint64_t incarnation, std::string reason) {
+  if (slots_[number].incarnation == incarnation) start_failed(number, std::move(reason));
+}
+
+void Core::start_failed(std::uint32_t number, std::string reason) {
+  Slot& slot = slots_[number];
+  std::erase(busy_, number);
+  slot.port.reset();
+  slot.pid = 0;
+  slot.initializing = false;
+  last_start_failure_ = std::move(reason);
+  ++start_failures_;
+  ++slot.start_failures;
+  const std::int64_t now = now_ns();
+  slot.state = WorkerState::backoff;
+  slot.retry_at = now + std::chrono::nanoseconds(backoff_delay(slot.start_failures)).count();
+  if (start_failures_ >= failures_until_degraded) {
+    degraded_until_ = slot.retry_at;
+    refuse_all(
+        Refusal::degraded,
+        fmt::format(
+            "workers could not be started {} times in a row, the last time because {}; the pool "
+            "tries again by itself",
+            start_failures_, last_start_failure_));
+  }
+  need_alarm(slot.retry_at);
+  settle();
+}
+
+// Ends a worker that nobody leases, by our own wish.
+void Core::retire(std::uint32_t number, Cause cause) {
+  Slot& slot = slots_[number];
+  std::erase(idle_, number);
+  std::erase(busy_, number);
+  slot.state = WorkerState::ending;
+  slot.retiring = true;
+  slot.ending_for = cause;
+  if (cause == Cause::none)
+    ++deaths_.recycled;
+  else
+    count_death(cause);
+  backend_->kill(number, slot.incarnation, cause == Cause::none ? Cause::shutdown : cause);
+}
+
+void Core::count_death(Cause cause) noexcept {
+  switch (cause) {
+    case Cause::timeout:
+      ++deaths_.timeout;
+      break;
+    case Cause::memory:
+      ++deaths_.memory;
+      break;
+    case Cause::cancelled:
+      ++deaths_.cancelled;
+      break;
+    case Cause::crashed:
+      ++deaths_.crashed;
+      break;
+    case Cause::shutdown:
+      ++deaths_.recycled;
+      break;
+    default:
+      ++deaths_.lost;
+      break;
+  }
+}
+
+// The lease of this slot is over; its holder learns why at its current or next call.
+void Core::revoke(std::uint32_t number, Cause cause, std::shared_ptr<const Evidence> evidence,
+                  std::string reason) {
+  Slot& slot = slots_[number];
+  Lease* lease = std::exchange(slot.lease, nullptr);
+  if (lease == nullptr) return;
+  auto failure = std::make_shared<Failure>();
+  failure->cause = cause;
+  failure->task = lease->task;
+  failure->worker = lease->worker;
+  failure->evidence = std::move(evidence);
+  failure->reason = std::move(reason);
+  lease->failure = std::move(failure);
+  --active_;
+  if (closed_) ++ended_;
+  std::erase(busy_, number);
+  slot.state = WorkerState::ending;
+  slot.ending_for = cause;
+  count_death(cause);
+  note_end(*lease, cause, lease->failure->evidence.get());
+  wake_caller(*lease);
+}
+
+std::shared_ptr<Evidence> Core::evidence_of(std::uint32_t number, const Death& death) const {
+  const Slot& slot = slots_[number];
+  auto evidence = std::make_shared<Evidence>();
+  const std::int64_t from = slot.lease != nullptr ? slot.lease->granted_at : slot.started_at;
+  const std::int64_t decided = death.decided_at != 0 ? death.decided_at : death.dead_at;
+  evidence->elapsed = std::chrono::nanoseconds(decided - from);
+  if (death.decided_at != 0)
+    evidence->kill_latency = std::chrono::nanoseconds(death.dead_at - death.decided_at);
+  evidence->signal = death.by_signal ? death.status : 0;
+  evidence->exit_status = death.by_signal ? -1 : death.status;
+  evidence->memory_peak = ByteSize{death.peak};
+  evidence->cpu_time = std::chrono::nanoseconds(death.cpu_ns);
+  evidence->descendants_killed = death.descendants_killed;
+  evidence->tree_complete = death.tree_complete;
+  evidence->output_tail = death.tail;
+  evidence->pid = slot.pid;
+  if (death.cause == Cause::timeout) {
+    evidence->time_limit = std::chrono::nanoseconds(static_cast<std::int64_t>(death.limit) - from);
+    evidence->mechanism = "deadline";
+  } else if (death.cause == Cause::memory) {
+    evidence->memory_limit = ByteSize{death.limit};
+    evidence->memory_observed = ByteSize{death.observed};
+    evidence->memory_peak = ByteSize{std::max(death.peak, death.observed)};
+    evidence->mechanism = "resident memory";
+  }
+  return evidence;
+}
+
+void Core::on_died(std::uint32_t number, std::uint64_t incarnation, Death death) {
+  Slot& slot = slots_[number];
+  if (slot.incarnation != incarnation) return;
+  const bool was_starting = slot.state == WorkerState::starting;
+  if (slot.state == WorkerState::quarantined) --quarantined_;
+  const Cause noted = death.cause != Cause::none ? death.cause : slot.ending_for;
+  if (slot.lease != nullptr) {
+    const bool answered =
+        std::find(busy_.begin(), busy_.end(), number) != busy_.end() && slot.port->replied();
+    if (answered) {
+      // It died after its reply was complete: the result counts, later calls do not.
+      slot.lease->replied = true;
+    }
+    auto evidence = evidence_of(number, death);
+    std::string reason = death.reason;
+    const process::CrashNote crash = slot.port->crash_note();
+    if (death.cause == Cause::none) {
+      const std::uint64_t limit = config_.worker_memory.bytes();
+      evidence->fault_address = crash.address;
+      const bool out_of_memory =
+          crash.memory_refused ||
+          (crash.signal != 0 && config_.hard_memory && crash.data_bytes > limit - limit / 16);
+      death.cause = out_of_memory                                               ? Cause::memory
+                    : death.by_signal && death.status == 9 && crash.signal == 0 ? Cause::lost
+                                                                                : Cause::crashed;
+      if (out_of_memory) {
+        evidence->memory_limit = config_.worker_memory;
+        evidence->memory_observed = ByteSize{crash.data_bytes};
+        evidence->memory_peak = std::max(evidence->memory_peak, evidence->memory_observed);
+        evidence->mechanism = "rlimit_data";
+      } else if (death.cause == Cause::lost) {
+        reason = "it was killed from outside (SIGKILL)";
+      } else if (crash.stack_overflow) {
+        reason = "stack overflow";
+      }
+    }
+    revoke(number, death.cause, std::move(evidence), std::move(reason));
+  }
+  if (slot.announced) {
+    const Cause cause = noted != Cause::none ? noted : death.cause;
+    note_worker(
+        EventKind::death, number,
+        slot.retiring && cause == Cause::shutdown ? audit::Cause::recycled : audit_cause(cause),
+        &death);
+  }
+  slot.port.reset();
+  slot.pid = 0;
+  std::erase(idle_, number);
+  std::erase(busy_, number);
+  if (was_starting && !slot.retiring) {
+    if (!slot.start_fault.empty()) return start_failed(number, std::move(slot.start_fault));
+    std::string how = death.by_signal ? fmt::format("it died by {}", signal_name(death.status))
+                                      : fmt::format("it exited with status {}", death.status);
+    if (!death.reason.empty()) how = death.reason;
+    if (!death.tail.empty()) how += "; its last output: " + death.tail;
+    start_failed(number, (slot.initializing ? "its initializer ended it: " : "") + how);
+    return;
+  }
+  if (slot.state == WorkerState::backoff)
+    return;  // a failed initializer's process; the retry is scheduled
+  slot.state = WorkerState::empty;
+  replace(number);
+  settle();
+}
+
+// An ended worker is replaced at once, unless nobody will want it.
+void Core::replace(std::uint32_t number) {
+  const bool wanted = !closed_ ? !slots_[number].surplus : !waiters_.empty();
+  slots_[number].surplus = false;
+  if (wanted && !detached_ && live() < max_workers_) start(number);
+}
+
+void Core::on_killed(std::uint32_t number, std::uint64_t incarnation, Cause cause) {
+  const Slot& slot = slots_[number];
+  if (slot.incarnation != incarnation || !slot.announced) return;
+  const bool recycled = slot.retiring && cause == Cause::shutdown;
+  note_worker(EventKind::kill, number, recycled ? audit::Cause::recycled : audit_cause(cause));
+}
+
+void Core::on_stuck(std::uint32_t number, std::uint64_t incarnation) {
+  Slot& slot = slots_[number];
+  if (slot.incarnation != incarnation || slot.state == WorkerState::quarantined) return;
+  if (slot.lease != nullptr) {
+    const Cause cause = LeaseWord(backend_->cell(number).word.load()).cause();
+    auto evidence = std::make_shared<Evidence>();
+    evidence->killed = false;
+    evidence->tree_complete = false;
+    evidence->elapsed = std::chrono::nanoseconds(now_ns() - slot.lease->granted_at);
+    evidence->pid = slot.pid;
+    revoke(number, cause, std::move(evidence), "it cannot be killed (state D)");
+  }
+  slot.state = WorkerState::quarantined;
+  ++quarantined_;
+  if (quarantined_ <= config_.quarantine_max)
+    start_for_waiters(std::max<std::size_t>(1, waiters_.size()));
+  settle();
+}
+
+}  // namespace reeve::detail

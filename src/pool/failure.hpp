@@ -1,0 +1,29 @@
+// Why a lease ended, as a value; every throw builds its own exception from it.
+#pragma once
+
+#include <exception>
+#include <memory>
+#include <reeve/pool/errors.hpp>
+#include <string>
+
+#include "process/layout.hpp"
+
+namespace reeve {
+
+using process::Cause;
+
+struct Failure {
+  Cause cause = Cause::lost;
+  std::string task;
+  WorkerId worker;
+  std::shared_ptr<const Evidence> evidence;
+  std::string reason;  // for lost and cancelled: what happened
+};
+
+/// The typed exception of `failure`. Cost: allocates its text.
+[[noreturn]] void throw_failure(const Failure& failure);
+
+/// "SIGSEGV", "SIGKILL", ... or "signal 42".
+std::string signal_name(int number);
+
+}  // namespace reeve

@@ -1,0 +1,195 @@
+// The public handles: each call goes to the shared state.
+#include <reeve/pool/resource_pool.hpp>
+
+#include <fmt/format.h>
+
+#include <reeve/process/init.hpp>
+
+#include <reeve/pool/with_worker.hpp>
+
+#include "pool/core.hpp"
+
+namespace reeve {
+
+namespace detail {
+
+TaskName::TaskName(std::string_view text) : size_(static_cast<std::uint8_t>(text.size())) {
+  if (text.empty() || text.size() > text_.size()) {
+    throw ConfigError(fmt::format("a task id has 1 to {} bytes; '{}' has {}", text_.size(),
+                                  text.substr(0, 40), text.size()));
+  }
+  std::memcpy(text_.data(), text.data(), text.size());
+}
+
+Call::Call(const WorkerLease& lease, RunLimits limits)
+    : core_(lease.core_), lease_(lease.lease_), limits_(std::move(limits)) {
+  if (lease_ == nullptr) throw std::logic_error("this lease was moved from or given back");
+  port_ = core_->begin_call(*lease_);
+}
+
+Call::Call(Call&& other) noexcept
+    : core_(std::move(other.core_)),
+      lease_(std::exchange(other.lease_, nullptr)),
+      port_(std::move(other.port_)),
+      limits_(std::move(other.limits_)),
+      task_(other.task_) {}
+
+Call::~Call() {
+  if (lease_ != nullptr) core_->end_call(*lease_);
+}
+
+codec::Writer& Call::arguments() {
+  return static_cast<Worker*>(port_.get())->begin_arguments();
+}
+
+boost::asio::awaitable<void> Call::complete() {
+  return core_->complete(core_, *lease_, *task_, limits_);
+}
+
+Call::Result Call::result() {
+  const Reply reply = core_->take_reply(*lease_);
+  if (reply.kind != ReplyKind::value) core_->throw_reply(*lease_, reply);
+  return {reply.bytes, static_cast<Worker*>(port_.get())->window()};
+}
+
+std::size_t next_chunk(std::size_t last, std::chrono::nanoseconds elapsed,
+                       std::size_t left) noexcept {
+  constexpr double target = 2e6;
+  const double per_item = static_cast<double>(elapsed.count()) / static_cast<double>(last);
+  const double ideal = per_item > 0 ? target / per_item : static_cast<double>(4 * last);
+  const auto grown = static_cast<std::size_t>(std::min(ideal, 4.0 * static_cast<double>(last)));
+  return std::clamp<std::size_t>(grown, 1, std::max<std::size_t>(1, left));
+}
+
+}  // namespace detail
+
+WorkerLease::WorkerLease(std::shared_ptr<detail::Core> core, detail::Lease& lease) noexcept
+    : core_(std::move(core)), lease_(&lease) {}
+
+WorkerLease::WorkerLease(WorkerLease&& other) noexcept
+    : core_(std::move(other.core_)), lease_(std::exchange(other.lease_, nullptr)) {}
+
+WorkerLease& WorkerLease::operator=(WorkerLease&& other) noexcept {
+  if (this != &other) {
+    reset();
+    core_ = std::move(other.core_);
+    lease_ = std::exchange(other.lease_, nullptr);
+  }
+  return *this;
+}
+
+WorkerLease::~WorkerLease() {
+  reset();
+}
+
+void WorkerLease::reset() noexcept {
+  if (lease_ != nullptr) core_->release(*std::exchange(lease_, nullptr), false);
+}
+
+void WorkerLease::discard() && noexcept {
+  if (lease_ != nullptr) core_->release(*std::exchange(lease_, nullptr), true);
+}
+
+WorkerId WorkerLease::id() const noexcept {
+  return lease_ != nullptr ? lease_->worker : WorkerId{};
+}
+std::string_view WorkerLease::task() const noexcept {
+  return lease_ != nullptr ? std::string_view(lease_->task) : std::string_view{};
+}
+std::string_view WorkerLease::device() const noexcept {
+  return lease_ != nullptr ? core_->device_of(*lease_) : std::string_view{};
+}
+int WorkerLease::pid() const noexcept {
+  return lease_ != nullptr ? core_->pid_of(*lease_) : 0;
+}
+ByteSize WorkerLease::memory_usage() const {
+  return lease_ != nullptr ? core_->memory_usage(*lease_) : ByteSize{};
+}
+bool WorkerLease::revoked() const noexcept {
+  return lease_ == nullptr || core_->failure_of(*lease_) != nullptr;
+}
+
+boost::asio::awaitable<void> WorkerLease::wait_revoked() {
+  if (lease_ == nullptr) throw std::logic_error("this lease was moved from or given back");
+  return core_->wait_revoked(core_, *lease_);
+}
+
+void detail::finish_scope(const WorkerLease& lease, bool lease_ended_first,
+                          std::exception_ptr body_failure) {
+  if (lease_ended_first) lease.rethrow_cause();
+  if (body_failure) std::rethrow_exception(body_failure);
+}
+
+void WorkerLease::rethrow_cause() const {
+  if (const auto failure = core_->failure_of(*lease_)) throw_failure(*failure);
+}
+
+std::span<std::byte> WorkerLease::allocate(std::size_t bytes) {
+  if (lease_ == nullptr) throw std::logic_error("this lease was moved from or given back");
+  return core_->allocate(*lease_, bytes);
+}
+
+// ------------------------------------------------------------------------------------------------
+
+struct ResourcePool::Handle {
+  explicit Handle(std::shared_ptr<detail::Core> core_) : core(std::move(core_)) {}
+  Handle(const Handle&) = delete;
+  ~Handle() { core->close(); }
+  std::shared_ptr<detail::Core> core;
+};
+
+ResourcePool::ResourcePool(boost::asio::any_io_executor executor, ResourceConfig config) {
+  if (const auto fault = find_fault(config)) throw ConfigError(*fault);
+  if (config.isolation == Isolation::process && !initialized()) {
+    throw ConfigError(
+        "process workers are copies of this program that enter through reeve::init, which was not "
+        "called; add "
+        "it as the first line of main:\n"
+        "    int main(int argc, char** argv) {\n"
+        "      reeve::init(argc, argv);");
+  }
+  core_ = std::make_shared<detail::Core>(std::move(executor), std::move(config));
+  core_->open();
+  handle_ = std::make_shared<Handle>(core_);
+}
+
+boost::asio::awaitable<WorkerLease> ResourcePool::acquire_worker(std::string_view task_id,
+                                                                 AcquireOptions options) {
+  return core_->acquire(core_, detail::TaskName(task_id), options);
+}
+
+std::optional<WorkerLease> ResourcePool::try_acquire(std::string_view task_id,
+                                                     AcquireOptions options) {
+  return core_->try_acquire(detail::TaskName(task_id).view(), options);
+}
+
+boost::asio::awaitable<void> ResourcePool::warm_up(std::size_t count) {
+  return core_->warm_up(core_, count);
+}
+
+boost::asio::awaitable<void> ResourcePool::resize(std::size_t max_workers) {
+  return core_->resize(core_, max_workers);
+}
+
+boost::asio::awaitable<ShutdownReport> ResourcePool::shutdown(ShutdownMode mode,
+                                                              std::chrono::milliseconds deadline) {
+  return core_->shutdown(core_, mode, deadline);
+}
+
+PoolStatus ResourcePool::status() const {
+  return core_->status();
+}
+Capabilities ResourcePool::capabilities() const {
+  return core_->capabilities();
+}
+const ResourceConfig& ResourcePool::config() const noexcept {
+  return core_->config();
+}
+std::vector<audit::Event> ResourcePool::audit_events() const {
+  return core_->journal().events();
+}
+boost::asio::any_io_executor ResourcePool::get_executor() const noexcept {
+  return core_->executor();
+}
+
+}  // namespace reeve

@@ -1,0 +1,65 @@
+// Making, growing and checking a channel.
+#include "process/channel.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <new>
+#include <reeve/base/error.hpp>
+
+namespace reeve::process {
+
+namespace {
+constexpr std::size_t first_file_bytes = 64 * 1024;
+}
+
+Channel::Channel(const WorkerSettings& settings) {
+  file_ = os::UniqueFd(memfd_create("reeve-channel", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!file_) throw_errno("memfd_create(reeve-channel)");
+  file_bytes_ = std::min<std::size_t>(first_file_bytes, settings.channel_bytes);
+  if (ftruncate(file_.get(), static_cast<off_t>(file_bytes_)) != 0 ||
+      fcntl(file_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL) != 0) {
+    throw_errno("sizing a channel");
+  }
+  void* window = mmap(nullptr, settings.channel_bytes, PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_NORESERVE, file_.get(), 0);
+  if (window == MAP_FAILED) throw_errno("mmap of a channel");
+  header_ = new (window) ChannelHeader{};
+  header_->settings = settings;
+  area_ = {static_cast<std::byte*>(window) + channel_header_bytes,
+           settings.channel_bytes - channel_header_bytes};
+}
+
+Channel::~Channel() {
+  if (header_ != nullptr) munmap(header_, area_.size() + channel_header_bytes);
+}
+
+std::span<std::byte> Channel::reserve(std::size_t bytes) {
+  if (bytes > area_.size()) {
+    throw codec::EncodeError(
+        "the arguments are larger than ResourceConfig::message_max; raise that limit or send less");
+  }
+  const std::size_t needed = bytes + channel_header_bytes;
+  if (needed > file_bytes_) {
+    const std::size_t wanted =
+        std::min(std::max(needed, 2 * file_bytes_), area_.size() + channel_header_bytes);
+    if (ftruncate(file_.get(), static_cast<off_t>(wanted)) != 0) throw_errno("growing a channel");
+    file_bytes_ = wanted;
+  }
+  return area_.first(file_bytes_ - channel_header_bytes);
+}
+
+bool Channel::readable(std::uint64_t offset, std::uint64_t size) {
+  if (offset > area_.size() || size > area_.size() - offset) return false;
+  const std::uint64_t end = channel_header_bytes + offset + size;
+  if (end <= file_bytes_) return true;
+  struct stat file{};  // the worker may have grown it
+  if (fstat(file_.get(), &file) != 0) return false;
+  file_bytes_ = static_cast<std::size_t>(file.st_size);
+  return end <= file_bytes_;
+}
+
+}  // namespace reeve::process

@@ -1,0 +1,48 @@
+// Crash notes: async-signal-safe, no allocation.
+#include "process/crash_notes.hpp"
+
+#include <signal.h>
+#include <ucontext.h>
+
+#include <cstddef>
+#include <reeve/os/proc.hpp>
+
+namespace reeve::process {
+namespace {
+
+ChannelHeader* notes = nullptr;
+alignas(16) std::byte alternate_stack[32 * 1024];
+
+void on_crash(int number, siginfo_t* info, void* context) {
+  if (notes != nullptr && notes->crash_signal.load(std::memory_order_relaxed) == 0) {
+    notes->crash_code = info->si_code;
+    notes->crash_address = reinterpret_cast<std::uint64_t>(info->si_addr);
+#if defined(__x86_64__)
+    const auto* machine = static_cast<const ucontext_t*>(context);
+    notes->crash_stack = static_cast<std::uint64_t>(machine->uc_mcontext.gregs[REG_RSP]);
+#else
+    (void)context;
+#endif
+    notes->data_bytes = os::vm_data_self();
+    notes->crash_signal.store(static_cast<std::uint32_t>(number), std::memory_order_release);
+  }
+  signal(number, SIG_DFL);  // the faulting instruction runs again and ends the process
+}
+
+}  // namespace
+
+void install_crash_notes(ChannelHeader& channel) {
+  notes = &channel;
+  stack_t stack{};
+  stack.ss_sp = alternate_stack;
+  stack.ss_size = sizeof alternate_stack;
+  sigaltstack(&stack, nullptr);
+  struct sigaction action{};
+  action.sa_sigaction = on_crash;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigemptyset(&action.sa_mask);
+  for (const int number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT})
+    sigaction(number, &action, nullptr);
+}
+
+}  // namespace reeve::process

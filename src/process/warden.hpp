@@ -1,0 +1,100 @@
+// The warden: a single-threaded process that forks workers, holds their deadlines and buries them.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "process/protocol.hpp"
+
+namespace reeve::process {
+
+/// One worker as its warden sees it.
+struct Ward {
+  pid_t pid = 0;  // 0: nobody
+  std::uint64_t incarnation = 0;
+  int statm_fd = -1;
+  int children_fd = -1;
+  int channel_fd = -1;
+  int output_fd = -1;  // read end of captured stdout and stderr
+  std::string tail;    // the last bytes of its output
+  std::uint64_t shared_baseline = 0;
+  std::uint64_t overcount = 0;  // pages that a forked child shares with it, found by a closer look
+  std::int64_t next_look = 0;
+  std::int64_t look_interval = 0;
+  Cause killed_for = Cause::none;
+  std::int64_t decided_at = 0;
+  bool reported_unkillable = false;
+  unsigned descendants_killed = 0;
+  std::uint64_t limit = 0;
+  std::uint64_t observed = 0;
+  std::string cgroup;
+};
+
+class Warden {
+ public:
+  /// Takes over the descriptors that the program left at their fixed numbers.
+  Warden();
+
+  /// Serves until the program is gone, then kills everything and returns. In a forked child that
+  /// has become a worker it does not return.
+  void run();
+
+ private:
+  // warden.cpp: the loop and its messages.
+  void adopt_descriptors();
+  void serve_socket();
+  void handle_command(const Command& command, int channel, int bell);
+  void send(const Report& report);
+  void flush();
+  void say_hello();
+  Report report(MessageKind kind, std::uint32_t slot) const;
+  [[noreturn]] void end();
+
+  // warden_spawn.cpp: making workers.
+  void spawn(const Command& command, int channel, int bell);
+  [[noreturn]] void become_worker(const Command& command, int channel, int bell, int output);
+  void open_books(Ward& ward, pid_t pid, int channel, int output);
+  void open_cgroup(Ward& ward, std::uint32_t slot);
+
+  // warden_watch.cpp: deadlines and memory.
+  void sweep();
+  std::int64_t look_at(std::uint32_t slot, std::int64_t now);
+  bool over_memory(std::uint32_t slot, std::uint64_t limit);
+  std::uint64_t measure(Ward& ward, std::uint32_t& descendants);
+  void arm(std::int64_t when);
+
+  // warden_bury.cpp: killing and reaping.
+  void kill(std::uint32_t slot, Cause cause);
+  void reap();
+  void bury(std::uint32_t slot, bool by_signal, int status, std::int64_t cpu_ns,
+            std::uint64_t peak);
+  void read_output(Ward& ward);
+  bool orphans_left();
+  std::vector<pid_t> known_pids() const;
+
+  BoardHeader* board_ = nullptr;
+  BoardSlot* slots_ = nullptr;
+  WorkerSettings settings_;  // copies: the board is not mapped in workers
+  std::string settings_text_;
+  pid_t self_ = 0;
+  std::vector<Ward> wards_;
+  std::deque<std::string> outbox_;
+  int socket_ = -1;
+  int board_fd_ = -1;
+  int hub_fd_ = -1;
+  int wake_ = -1;
+  int epoll_ = -1;
+  int timer_ = -1;
+  int signals_ = -1;
+  int program_ = -1;  // pidfd of the program
+  bool outbox_watched_ = false;
+};
+
+/// Monotonic time in ns, as on the board.
+std::int64_t monotonic_ns() noexcept;
+
+}  // namespace reeve::process

@@ -1,0 +1,174 @@
+// How a worker ends: its whole tree is killed, reaped, and only then reported.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+#include "process/tree.hpp"
+#include "process/warden.hpp"
+
+namespace reeve::process {
+namespace {
+
+bool write_file(const std::string& path, const char* text) {
+  const int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const bool written =
+      write(fd, text, std::strlen(text)) == static_cast<ssize_t>(std::strlen(text));
+  close(fd);
+  return written;
+}
+
+std::int64_t nanoseconds(const timeval& time) {
+  return std::int64_t{time.tv_sec} * 1'000'000'000 + std::int64_t{time.tv_usec} * 1000;
+}
+
+void close_if_open(int& fd) {
+  if (fd >= 0) close(fd);
+  fd = -1;
+}
+
+}  // namespace
+
+void Warden::kill(std::uint32_t slot, Cause cause) {
+  Ward& ward = wards_[slot];
+  if (ward.pid == 0 || ward.killed_for != Cause::none) return;
+  ward.killed_for = cause;
+  ward.decided_at = monotonic_ns();
+  // One write ends everything born in the group, also what forks faster than we can list it.
+  const bool by_group = !ward.cgroup.empty() && write_file(ward.cgroup + "/cgroup.kill", "1");
+  if (!by_group) ward.descendants_killed = kill_tree(ward.pid);
+  send(report(MessageKind::revoked, slot));
+}
+
+void Warden::reap() {
+  signalfd_siginfo ignored[8];
+  while (read(signals_, ignored, sizeof ignored) > 0) {
+  }
+  bool buried = false;
+  for (;;) {
+    siginfo_t info{};
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) != 0 || info.si_pid == 0)
+      break;
+    const pid_t pid = info.si_pid;
+    std::uint32_t slot = 0;
+    while (slot < wards_.size() && wards_[slot].pid != pid) ++slot;
+    if (slot < wards_.size()) read_output(wards_[slot]);
+    int status = 0;
+    rusage usage{};
+    wait4(pid, &status, __WALL, &usage);
+    if (slot == wards_.size()) continue;  // an orphan of a dead worker
+    buried = true;
+    const bool by_signal = WIFSIGNALED(status);
+    bury(slot, by_signal, by_signal ? WTERMSIG(status) : WEXITSTATUS(status),
+         nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime),
+         static_cast<std::uint64_t>(usage.ru_maxrss) * 1024);
+  }
+  if (buried) sweep();
+}
+
+void Warden::bury(std::uint32_t slot, bool by_signal, int status, std::int64_t cpu_ns,
+                  std::uint64_t peak) {
+  Ward& ward = wards_[slot];
+  Report death = report(MessageKind::exited, slot);
+  death.dead_at = monotonic_ns();
+  ward.pid = 0;
+  if (!ward.cgroup.empty()) write_file(ward.cgroup + "/cgroup.kill", "1");
+  // What the worker left behind is now our child: nobody else's children end up here.
+  bool complete = false;
+  for (int pass = 0; pass < 1000 && !complete; ++pass) {
+    death.descendants_killed += kill_orphans(known_pids());
+    const std::int64_t until = monotonic_ns() + 50'000'000;
+    while (!(complete = !orphans_left()) && monotonic_ns() < until) {
+      const timespec nap{0, 100'000};
+      nanosleep(&nap, nullptr);
+    }
+    if (monotonic_ns() > death.dead_at + 2'000'000'000) break;
+  }
+  death.tree_complete = complete;
+  death.died_by_signal = by_signal;
+  death.status = status;
+  death.cpu_ns = cpu_ns;
+  death.peak = std::max(death.peak, peak);
+  death.tail_size = static_cast<std::uint32_t>(std::min(ward.tail.size(), tail_bytes));
+  std::memcpy(death.tail, ward.tail.data() + (ward.tail.size() - death.tail_size), death.tail_size);
+  if (!ward.cgroup.empty()) rmdir(ward.cgroup.c_str());
+  close_if_open(ward.statm_fd);
+  close_if_open(ward.children_fd);
+  close_if_open(ward.channel_fd);
+  close_if_open(ward.output_fd);
+  ward = Ward{};
+  send(death);
+}
+
+// Reaps dead orphans; true while any of them is still there.
+bool Warden::orphans_left() {
+  const std::vector<pid_t> known = known_pids();
+  std::vector<pid_t> children;
+  list_children(getpid(), children);
+  bool left = false;
+  for (const pid_t child : children) {
+    bool ours = false;
+    for (const pid_t pid : known) ours = ours || pid == child;
+    if (ours) continue;
+    if (waitpid(child, nullptr, WNOHANG | __WALL) != child) left = true;
+  }
+  return left;
+}
+
+std::vector<pid_t> Warden::known_pids() const {
+  std::vector<pid_t> pids;
+  for (const Ward& ward : wards_) {
+    if (ward.pid != 0) pids.push_back(ward.pid);
+  }
+  return pids;
+}
+
+void Warden::read_output(Ward& ward) {
+  if (ward.output_fd < 0) return;
+  char buffer[16384];
+  for (int i = 0; i < 64; ++i) {
+    const ssize_t size = read(ward.output_fd, buffer, sizeof buffer);
+    if (size < 0 && errno == EAGAIN) return;
+    if (size <= 0) {
+      close_if_open(ward.output_fd);
+      return;
+    }
+    ward.tail.append(buffer, static_cast<std::size_t>(size));
+    if (ward.tail.size() > 2 * tail_bytes) ward.tail.erase(0, ward.tail.size() - tail_bytes);
+  }
+}
+
+void Warden::end() {
+  for (Ward& ward : wards_) {
+    if (ward.pid == 0) continue;
+    if (!ward.cgroup.empty()) write_file(ward.cgroup + "/cgroup.kill", "1");
+    kill_tree(ward.pid);
+  }
+  // Orphans arrive as their parents are reaped; stay until nobody is left, but not for ever.
+  const std::int64_t until = monotonic_ns() + 5'000'000'000;
+  while (monotonic_ns() < until) {
+    kill_orphans({});
+    pid_t pid;
+    while ((pid = waitpid(-1, nullptr, WNOHANG | __WALL)) > 0) {
+    }
+    if (pid < 0) break;  // no child at all
+    const timespec nap{0, 200'000};
+    nanosleep(&nap, nullptr);
+  }
+  for (Ward& ward : wards_) {
+    if (!ward.cgroup.empty()) rmdir(ward.cgroup.c_str());
+  }
+  _exit(0);
+}
+
+}  // namespace reeve::process

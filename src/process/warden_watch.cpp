@@ -1,0 +1,158 @@
+// The warden's watch over deadlines and memory: it sleeps unless a lease is active.
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "process/tree.hpp"
+#include "process/warden.hpp"
+
+namespace reeve::process {
+
+std::int64_t look_interval_ns(std::uint64_t used, std::uint64_t limit) {
+  // No memory on this class of machine fills faster than 40 bytes per ns.
+  const std::uint64_t headroom = limit > used ? limit - used : 0;
+  return static_cast<std::int64_t>(std::clamp<std::uint64_t>(headroom / 40, 500'000, 100'000'000));
+}
+
+void Warden::sweep() {
+  for (;;) {
+    board_->sweeps.fetch_add(1, std::memory_order_relaxed);
+    const std::int64_t now = monotonic_ns();
+    std::int64_t next = never;
+    for (std::uint32_t slot = 0; slot < wards_.size(); ++slot) {
+      next = std::min(next, look_at(slot, now));
+    }
+    arm(next);
+    // A lease granted meanwhile saw the old alarm or we see its deadline now: one of both is sure.
+    bool earlier = false;
+    for (std::uint32_t slot = 0; slot < wards_.size() && !earlier; ++slot) {
+      const LeaseWord word{slots_[slot].word.load(std::memory_order_seq_cst)};
+      if (word.cause() != Cause::active) continue;
+      const bool unwatched = slots_[slot].memory_limit.load() != 0 && wards_[slot].next_look == 0;
+      earlier = slots_[slot].deadline.load(std::memory_order_seq_cst) < next || unwatched;
+    }
+    if (!earlier) return;
+  }
+}
+
+std::int64_t Warden::look_at(std::uint32_t slot, std::int64_t now) {
+  BoardSlot& entry = slots_[slot];
+  Ward& ward = wards_[slot];
+  if (ward.pid == 0) return never;
+  if (ward.killed_for != Cause::none) {
+    // In D state nothing dies; say so once instead of letting everybody wait.
+    constexpr std::int64_t patience = 2'000'000'000;
+    if (ward.reported_unkillable) return never;
+    if (now < ward.decided_at + patience) return ward.decided_at + patience;
+    ward.reported_unkillable = true;
+    Report stuck = report(MessageKind::revoked, slot);
+    stuck.unkillable = 1;
+    send(stuck);
+    return never;
+  }
+  const LeaseWord word{entry.word.load(std::memory_order_acquire)};
+  if (word.cause() != Cause::active) {
+    ward.next_look = 0;
+    return never;
+  }
+  const std::int64_t deadline = entry.deadline.load(std::memory_order_acquire);
+  if (now >= deadline) {
+    std::uint64_t expected = word.bits();
+    if (entry.word.compare_exchange_strong(expected, word.with(Cause::timeout).bits())) {
+      ward.limit = static_cast<std::uint64_t>(deadline);
+      ward.observed = static_cast<std::uint64_t>(now);
+      kill(slot, Cause::timeout);
+      return now + 2'000'000'000;
+    }
+    return now;  // the call ended at this instant: look again
+  }
+  const std::uint64_t limit = entry.memory_limit.load(std::memory_order_acquire);
+  if (limit == 0) return deadline;
+  // Looking a little early puts many leases into one sweep.
+  if (now + ward.look_interval / 2 >= ward.next_look) {
+    if (over_memory(slot, limit)) {
+      std::uint64_t expected = word.bits();
+      if (entry.word.compare_exchange_strong(expected, word.with(Cause::memory).bits())) {
+        ward.limit = limit;
+        kill(slot, Cause::memory);
+        return now + 2'000'000'000;
+      }
+    }
+    ward.look_interval = look_interval_ns(ward.observed, limit);
+    ward.next_look = now + ward.look_interval;
+  }
+  return std::min(deadline, ward.next_look);
+}
+
+bool Warden::over_memory(std::uint32_t slot, std::uint64_t limit) {
+  Ward& ward = wards_[slot];
+  std::uint32_t descendants = 0;
+  std::uint64_t used = measure(ward, descendants);
+  if (descendants > 0 && used - std::min(used, ward.overcount) > limit) {
+    // Pages that a forked child shares were counted twice: look closely before judging.
+    std::vector<pid_t> tree{ward.pid};
+    list_descendants(ward.pid, tree);
+    std::uint64_t exact = 0;
+    for (const pid_t pid : tree) exact += proportional_set(pid);
+    ward.overcount = used - std::min(used, exact);
+  }
+  used -= std::min(used, descendants > 0 ? ward.overcount : 0);
+  ward.observed = used;
+  BoardSlot& entry = slots_[slot];
+  entry.memory_used.store(used, std::memory_order_relaxed);
+  entry.descendants.store(descendants, std::memory_order_relaxed);
+  if (used > entry.memory_peak.load(std::memory_order_relaxed)) {
+    entry.memory_peak.store(used, std::memory_order_relaxed);
+  }
+  return used > limit;
+}
+
+std::uint64_t Warden::measure(Ward& ward, std::uint32_t& descendants) {
+  static const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  char text[128];
+  const ssize_t size = pread(ward.statm_fd, text, sizeof text - 1, 0);
+  if (size <= 0) return 0;
+  text[size] = '\0';
+  char* at = text;
+  std::strtoull(at, &at, 10);
+  const std::uint64_t resident = std::strtoull(at, &at, 10) * page;
+  const std::uint64_t shared = std::strtoull(at, &at, 10) * page;
+  std::uint64_t used = resident - std::min(resident, shared);
+  std::uint64_t mapped = shared - std::min(shared, ward.shared_baseline);
+  if (mapped > (1u << 20)) {
+    struct stat channel{};
+    if (fstat(ward.channel_fd, &channel) == 0) {
+      mapped -= std::min(mapped, static_cast<std::uint64_t>(channel.st_blocks) * 512);
+    }
+    used += mapped;
+  }
+  char children[16];
+  if (pread(ward.children_fd, children, sizeof children, 0) > 0) {
+    std::vector<pid_t> tree;
+    list_descendants(ward.pid, tree);
+    descendants = static_cast<std::uint32_t>(tree.size());
+    for (const pid_t pid : tree) {
+      std::uint64_t own = 0, common = 0;
+      if (memory_of(pid, own, common)) used += own;
+    }
+  }
+  return used;
+}
+
+void Warden::arm(std::int64_t when) {
+  board_->armed_until.store(when, std::memory_order_seq_cst);
+  itimerspec at{};
+  if (when != never) {
+    at.it_value.tv_sec = when / 1'000'000'000;
+    at.it_value.tv_nsec = when % 1'000'000'000;
+    if (when <= 0) at.it_value.tv_nsec = 1;
+  }
+  timerfd_settime(timer_, TFD_TIMER_ABSTIME, &at, nullptr);
+}
+
+}  // namespace reeve::process

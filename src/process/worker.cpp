@@ -1,0 +1,126 @@
+// A worker's start: it takes leave of everything it inherited, then serves.
+#include "process/worker.hpp"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "process/protocol.hpp"
+#include "process/worker_loop.hpp"
+
+namespace reeve::process {
+namespace {
+
+void reset_signals() {
+  struct sigaction action{};
+  action.sa_handler = SIG_DFL;
+  for (int number = 1; number < NSIG; ++number) sigaction(number, &action, nullptr);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+void drop_capabilities() {
+  for (int capability = 0; capability <= CAP_LAST_CAP; ++capability) {
+    if (prctl(PR_CAPBSET_DROP, capability) != 0 && capability == 0) break;  // not allowed to
+  }
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct none[2] = {};
+  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  syscall(SYS_capset, &header, none);
+}
+
+// "cwd\0NAME=VALUE\0...": a directory that cannot be entered ends the worker, with a reason on
+// stderr.
+void apply_text(const char* text, std::size_t size) {
+  if (size == 0) return;
+  if (text[0] != '\0' && chdir(text) != 0) {
+    std::fprintf(stderr, "reeve-worker: cannot enter the working directory '%s'\n", text);
+    _exit(124);
+  }
+  for (std::size_t at = std::strlen(text) + 1; at < size; at += std::strlen(text + at) + 1) {
+    const char* equals = std::strchr(text + at, '=');
+    if (equals == nullptr) continue;
+    char name[256];
+    const auto length = static_cast<std::size_t>(equals - (text + at));
+    if (length >= sizeof name) continue;
+    std::memcpy(name, text + at, length);
+    name[length] = '\0';
+    setenv(name, equals + 1, 1);
+  }
+}
+
+void write_oom_score(int score) {
+  char text[16];
+  const int size = std::snprintf(text, sizeof text, "%d", score);
+  const int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  [[maybe_unused]] const auto n = write(fd, text, static_cast<std::size_t>(size));
+  close(fd);
+}
+
+[[noreturn]] void serve(const WorkerSettings& settings) {
+  for (const int fd : {worker_channel_fd, worker_bell_fd, worker_hub_fd}) {
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+  }
+  void* channel = mmap(nullptr, settings.channel_bytes, PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_NORESERVE, worker_channel_fd, 0);
+  void* hub = mmap(nullptr, sizeof(HubPage), PROT_READ, MAP_SHARED, worker_hub_fd, 0);
+  const int cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (channel == MAP_FAILED || hub == MAP_FAILED) _exit(125);
+  if (cwd >= 0 && dup3(cwd, worker_cwd_fd, O_CLOEXEC) >= 0) close(cwd);
+  if (settings.data_limit != 0) {
+    const rlimit data{settings.data_limit, settings.data_limit + settings.data_reserve};
+    setrlimit(RLIMIT_DATA, &data);
+  }
+  if (settings.drop_capabilities != 0) drop_capabilities();
+  WorkerLoop loop(*static_cast<ChannelHeader*>(channel), *static_cast<const HubPage*>(hub),
+                  settings);
+  loop.run();
+}
+
+}  // namespace
+
+void enter_worker(const WorkerSettings& settings, const char* text) {
+  prctl(PR_SET_NAME, worker_name);
+  reset_signals();
+  setsid();
+  prctl(PR_SET_CHILD_SUBREAPER, 1);  // what it leaves behind stays below it and is found
+  const rlimit no_core{0, 0};
+  setrlimit(RLIMIT_CORE, &no_core);
+  if (settings.file_mask >= 0) umask(static_cast<mode_t>(settings.file_mask));
+  if (settings.nice != 0) setpriority(PRIO_PROCESS, 0, settings.nice);
+  write_oom_score(settings.oom_score);
+  apply_text(text, settings.text_bytes);
+  if (settings.exec_each != 0) {
+    char* arguments[] = {const_cast<char*>(worker_name), nullptr};
+    execv("/proc/self/exe", arguments);
+    _exit(126);
+  }
+  serve(settings);
+}
+
+void enter_executed_worker() {
+  void* page = mmap(nullptr, channel_header_bytes, PROT_READ, MAP_SHARED, worker_channel_fd, 0);
+  if (page == MAP_FAILED) {
+    static const char text[] =
+        "reeve-worker: this name is reserved for a process that reeve starts itself\n";
+    [[maybe_unused]] const auto n = write(2, text, sizeof text - 1);
+    _exit(120);
+  }
+  const WorkerSettings settings = static_cast<const ChannelHeader*>(page)->settings;
+  munmap(page, channel_header_bytes);
+  serve(settings);
+}
+
+}  // namespace reeve::process

@@ -1,0 +1,15 @@
+// A worker process from its first instruction to its last.
+#pragma once
+
+#include "process/layout.hpp"
+
+namespace reeve::process {
+
+/// Makes this freshly forked child a worker and serves calls for ever. `text` is the board's text
+/// part (working directory and environment).
+[[noreturn]] void enter_worker(const WorkerSettings& settings, const char* text);
+
+/// The same in a process that was started by exec; settings come from the inherited descriptors.
+[[noreturn]] void enter_executed_worker();
+
+}  // namespace reeve::process

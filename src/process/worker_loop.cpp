@@ -1,0 +1,251 @@
+// The worker's loop. One call at a time; a futex wakes it, a bell tells the program.
+#include "process/worker_loop.hpp"
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <new>
+#include <reeve/codec/exception_record.hpp>
+#include <reeve/codec/function_id.hpp>
+#include <reeve/os/proc.hpp>
+
+#include "process/crash_notes.hpp"
+#include "process/protocol.hpp"
+#include "process/warden.hpp"
+
+extern char** environ;
+
+namespace reeve::process {
+namespace {
+
+ChannelHeader* refused_in = nullptr;  // where a refused allocation is noted
+
+// operator new found no memory: note it, release the reserve so that the error itself can travel,
+// fail.
+void on_no_memory() {
+  rlimit data{};
+  if (refused_in != nullptr) refused_in->memory_flag.store(1, std::memory_order_relaxed);
+  if (getrlimit(RLIMIT_DATA, &data) == 0 && data.rlim_cur < data.rlim_max) {
+    data.rlim_cur = data.rlim_max;
+    setrlimit(RLIMIT_DATA, &data);
+  }
+  throw std::bad_alloc();
+}
+
+}  // namespace
+
+WorkerLoop::WorkerLoop(ChannelHeader& channel, const HubPage& hub, const WorkerSettings& settings)
+    : channel_(channel), hub_(hub), settings_(settings), data_limit_(settings.data_limit) {
+  auto* base = reinterpret_cast<std::byte*>(&channel) + channel_header_bytes;
+  area_ = {base, settings.channel_bytes - channel_header_bytes};
+  struct stat file{};
+  if (fstat(worker_channel_fd, &file) == 0) file_bytes_ = static_cast<std::uint64_t>(file.st_size);
+  file_mask_ = umask(0);
+  umask(file_mask_);
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    environment_.push_back(*entry);
+  }
+  refused_in = &channel;
+  std::set_new_handler(on_no_memory);
+  install_crash_notes(channel);
+  TaskContext::enter(this, true);
+}
+
+void WorkerLoop::run() {
+  channel_.data_bytes = os::vm_data_self();
+  channel_.phase.store(static_cast<std::uint32_t>(WorkerPhase::idle), std::memory_order_release);
+  std::uint32_t seen = channel_.reply.load(std::memory_order_relaxed);
+  for (;;) {
+    wait_for(seen);
+    seen = channel_.request.load(std::memory_order_acquire);
+    serve(seen);
+  }
+}
+
+void WorkerLoop::wait_for(std::uint32_t seen) {
+  while (channel_.request.load(std::memory_order_acquire) == seen) {
+    channel_.worker_sleeps.store(1, std::memory_order_seq_cst);
+    if (channel_.request.load(std::memory_order_seq_cst) == seen) {
+      syscall(SYS_futex, &channel_.request, FUTEX_WAIT, seen, nullptr, nullptr, 0);
+    }
+    channel_.worker_sleeps.store(0, std::memory_order_relaxed);
+  }
+}
+
+void WorkerLoop::serve(std::uint32_t number) {
+  const std::int64_t started = monotonic_ns();
+  ++calls_;
+  apply_data_limit();
+  const std::uint64_t from = std::min<std::uint64_t>(channel_.reply_from, area_.size());
+  reply_from_ = from;
+  file_bytes_ = std::max(file_bytes_, channel_.file_bytes);  // the program may have grown it
+  const std::uint64_t backed = file_bytes_ - channel_header_bytes;
+  codec::Writer result(area_.subspan(from, backed > from ? backed - from : 0), &grow_window, this);
+  result.set_shared(area_);
+  const ReplyKind kind = call(result);
+  channel_.phase.store(static_cast<std::uint32_t>(WorkerPhase::replied), std::memory_order_relaxed);
+  channel_.reply_kind = static_cast<std::uint32_t>(kind);
+  channel_.reply_offset = from;
+  channel_.reply_bytes = result.size();
+  channel_.dirt = find_dirt(monotonic_ns() - started);
+  channel_.phase.store(static_cast<std::uint32_t>(WorkerPhase::idle), std::memory_order_relaxed);
+  channel_.reply.store(number, std::memory_order_seq_cst);
+  if (hub_.program_sleeps.load(std::memory_order_seq_cst) != 0) ring();
+  restore();
+}
+
+ReplyKind WorkerLoop::call(codec::Writer& result) {
+  const auto note = [this](WorkerPhase phase) {
+    channel_.phase.store(static_cast<std::uint32_t>(phase), std::memory_order_relaxed);
+  };
+  try {
+    note(WorkerPhase::decoding);
+    const codec::FunctionId id{channel_.function_module, channel_.function_offset};
+    const std::uint64_t offset = channel_.argument_offset;
+    const std::uint64_t size = channel_.argument_bytes;
+    if (offset > area_.size() || size > area_.size() - offset) _exit(125);
+    codec::Reader arguments(area_.subspan(offset, size));
+    arguments.set_shared(area_);
+    const codec::TaskDescriptor& task = codec::resolve(id);
+    note(WorkerPhase::running);
+    task.call(arguments, result);
+    return ReplyKind::value;
+  } catch (const std::bad_alloc&) {
+    const bool refused = channel_.memory_flag.load(std::memory_order_relaxed) != 0;
+    return reply_exception(result, refused ? ReplyKind::memory : ReplyKind::exception);
+  } catch (const codec::FunctionError&) {
+    return reply_exception(result, ReplyKind::refused);
+  } catch (...) {
+    return reply_exception(result, ReplyKind::exception);
+  }
+}
+
+// The result may be half written; the exception replaces it.
+ReplyKind WorkerLoop::reply_exception(codec::Writer& result, ReplyKind kind) {
+  result.truncate(0);
+  try {
+    codec::encode_exception(result, std::current_exception());
+  } catch (...) {
+    result.truncate(0);
+  }
+  return kind;
+}
+
+std::span<std::byte> WorkerLoop::grow_window(void* context, std::size_t needed) {
+  auto& self = *static_cast<WorkerLoop*>(context);
+  if (needed > self.area_.size() - self.reply_from_) {
+    throw codec::EncodeError(
+        "the result is larger than ResourceConfig::message_max; raise that limit or "
+        "return less");
+  }
+  // Shared pages, grown by doubling; the window is mapped already, so no address changes.
+  const std::uint64_t wanted = channel_header_bytes + self.reply_from_ + needed;
+  const std::uint64_t bytes = std::min<std::uint64_t>(std::max(wanted, 2 * self.file_bytes_),
+                                                      channel_header_bytes + self.area_.size());
+  if (ftruncate(worker_channel_fd, static_cast<off_t>(bytes)) != 0) throw std::bad_alloc();
+  self.file_bytes_ = bytes;
+  return self.area_.subspan(self.reply_from_, bytes - channel_header_bytes - self.reply_from_);
+}
+
+void WorkerLoop::apply_data_limit() {
+  if (settings_.data_limit == 0) return;
+  channel_.memory_flag.store(0, std::memory_order_relaxed);
+  const std::uint64_t asked = channel_.data_limit != 0 ? channel_.data_limit : settings_.data_limit;
+  if (asked == data_limit_) return;
+  rlimit data{};
+  getrlimit(RLIMIT_DATA, &data);
+  data.rlim_cur = std::min<rlim_t>(asked, data.rlim_max);
+  setrlimit(RLIMIT_DATA, &data);
+  data_limit_ = asked;
+}
+
+void WorkerLoop::ring() noexcept {
+  const std::uint64_t one = 1;
+  // Without its bell a worker cannot be heard: end, so that the death is seen instead.
+  if (write(worker_bell_fd, &one, sizeof one) != sizeof one && errno != EAGAIN) _exit(125);
+}
+
+std::uint32_t WorkerLoop::find_dirt(std::int64_t elapsed) {
+  std::uint32_t dirt = clean;
+  siginfo_t info{};
+  for (;;) {
+    info.si_pid = 0;
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | __WALL) != 0) break;  // no child at all
+    if (info.si_pid == 0) {
+      dirt |= children_left;
+      break;
+    }
+  }
+  if (channel_.memory_flag.load(std::memory_order_relaxed) != 0) dirt |= memory_refused;
+  std::size_t count = 0;
+  bool same = environ != nullptr || environment_.empty();
+  for (; same && environ != nullptr && environ[count] != nullptr; ++count) {
+    same = count < environment_.size() && environ[count] == environment_[count];
+  }
+  if (!same || count != environment_.size()) dirt |= environment_changed;
+  constexpr std::int64_t long_enough = 100'000;
+  if (elapsed > long_enough || calls_ % 64 == 0) {
+    channel_.data_bytes = os::vm_data_self();
+    rlimit files{};
+    static const rlim_t files_at_start = [] {
+      rlimit now{};
+      getrlimit(RLIMIT_NOFILE, &now);
+      return now.rlim_cur;
+    }();
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != files_at_start)
+      dirt |= limits_changed;
+  }
+  return dirt;
+}
+
+// The next lease finds working directory, umask and signal mask as they were.
+void WorkerLoop::restore() {
+  if (fchdir(worker_cwd_fd) != 0) _exit(125);
+  umask(file_mask_);
+  sigset_t none;
+  sigemptyset(&none);
+  pthread_sigmask(SIG_SETMASK, &none, nullptr);
+}
+
+bool WorkerLoop::stop_requested() const noexcept {
+  return channel_.stop_requested.load(std::memory_order_relaxed) != 0;
+}
+
+void WorkerLoop::report_progress(double percent, std::string_view note) noexcept {
+  const std::uint32_t sequence = channel_.progress_sequence.load(std::memory_order_relaxed);
+  channel_.progress_sequence.store(sequence + 1, std::memory_order_release);
+  std::atomic_thread_fence(std::memory_order_release);
+  channel_.progress_percent.store(std::isnan(percent) ? 0.0 : std::clamp(percent, 0.0, 100.0),
+                                  std::memory_order_relaxed);
+  const std::size_t size = std::min(note.size(), note_bytes);
+  for (std::size_t i = 0; i < size; ++i) {
+    channel_.progress_note[i].store(note[i], std::memory_order_relaxed);
+  }
+  channel_.progress_note_bytes.store(static_cast<std::uint32_t>(size), std::memory_order_relaxed);
+  channel_.progress_sequence.store(sequence + 2, std::memory_order_release);
+  constexpr std::int64_t between_rings = 10'000'000;
+  const std::int64_t now = monotonic_ns();
+  if (now - last_ring_ < between_rings) return;
+  last_ring_ = now;
+  ring();
+}
+
+std::pmr::memory_resource* WorkerLoop::memory() noexcept {
+  return std::pmr::get_default_resource();
+}
+
+std::string_view WorkerLoop::device() const noexcept {
+  return {channel_.device, strnlen(channel_.device, sizeof channel_.device)};
+}
+
+}  // namespace reeve::process
