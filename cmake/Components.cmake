@@ -18,10 +18,11 @@ endfunction()
 
 function(reeve_test name)
   cmake_parse_arguments(arg "" "" "LIBRARIES;SOURCES" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_test.cpp)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${name}/*_test.cpp)
   list(APPEND sources ${arg_SOURCES})
   set(program reeve_${name}_tests)
   add_executable(${program} ${sources} ${PROJECT_SOURCE_DIR}/tests/support/main.cpp)
+  set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   target_include_directories(${program} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/src)
   target_link_libraries(${program} PRIVATE ${arg_LIBRARIES} GTest::gtest GTest::gmock rapidcheck rapidcheck_gtest
                         reeve_private_options)
