@@ -232,12 +232,11 @@ double rhat_bulk(const ChainDraws& x) {
 }
 double rhat_folded(const ChainDraws& x) {
   if (unusable(x)) return nan;
-  const auto halves = split(x);
   // The median as (a + b) / 2: any other form breaks ties between |x - median|.
-  const auto order = sorted(halves);
+  const auto order = sorted(x);
   const std::size_t n = order.size();
   const double median = n % 2 ? order[n / 2] : (order[n / 2 - 1] + order[n / 2]) / 2;
-  const auto folded = map_draws(halves, [median](double v) { return std::abs(v - median); });
+  const auto folded = split(map_draws(x, [median](double v) { return std::abs(v - median); }));
   return unusable(folded) ? nan : basic_rhat(rank_normalise(folded));
 }
 double rhat(const ChainDraws& x) {
@@ -273,7 +272,7 @@ double mcse_sd(const ChainDraws& x) {
   const double second = mean_of(all), n = static_cast<double>(all.size());
   double fourth = 0;
   for (const double s : all) fourth += s * s / n;
-  const double variance = (fourth - second * second) / ess_sd(x);
+  const double variance = (fourth - second * second) / ess_mean(squares);
   return std::sqrt(variance / second / 4);
 }
 
@@ -287,7 +286,7 @@ double mcse_quantile(const ChainDraws& x, double p) {
   const auto at = [&](double position) {
     return order[static_cast<std::size_t>(std::clamp(position, 1.0, n)) - 1];
   };
-  return (at(std::round(high * n)) - at(std::round(low * n))) / 2;
+  return (at(std::ceil(high * n)) - at(std::floor(low * n))) / 2;
 }
 
 double mean(const ChainDraws& x) {
