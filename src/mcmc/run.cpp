@@ -63,7 +63,7 @@ void Run::assess(const Checks& checks, Status stopped) {
       d.leapfrogs += s.n_leapfrog;
       energy.push_back(s.energy);
     }
-    if (algorithm != "random_walk") d.min_e_bfmi = std::fmin(d.min_e_bfmi, e_bfmi(energy));
+    if (algorithm == "nuts" || algorithm == "hmc") d.min_e_bfmi = std::fmin(d.min_e_bfmi, e_bfmi(energy));
   }
   const auto all_names = names();
   const double wanted = checks.ess_per_chain * static_cast<double>(chains_.size());

@@ -35,6 +35,7 @@ class Density {
   std::size_t dimension() const noexcept { return parameters_->free_size(); }
   const Parameters& parameters() const noexcept { return *parameters_; }
   bool has_gradient() const noexcept { return has_gradient_; }
+  const Model& model() const noexcept { return *model_; }
 
   /// Log density and gradient at an unconstrained point.
   double evaluate(std::span<const double> q, std::span<double> gradient) const;
