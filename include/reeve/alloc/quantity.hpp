@@ -113,6 +113,12 @@ class Limits {
   static constexpr std::int64_t unlimited = INT64_MAX;
 
   constexpr Limits() { values_.fill(unlimited); }
+  /// Nothing at all: 0 in every dimension.
+  static constexpr Limits none() {
+    Limits l;
+    l.values_.fill(0);
+    return l;
+  }
   static constexpr Limits of(DimId dim, std::int64_t value) {
     Limits l;
     l[dim] = value;

@@ -50,6 +50,11 @@ enum class Code : std::uint8_t {
 /// The enumerator's name: "quota_exceeded".
 const char* to_string(Code) noexcept;
 
+/// "#7": how a refusal names what has no name.
+inline std::string numbered(std::uint64_t n) {
+  return std::string(1, '#').append(std::to_string(n));
+}
+
 /// A typed "no" with its evidence; only the fields that the code uses are set.
 struct Refusal {
   Code code = Code::invalid_request;
