@@ -165,8 +165,9 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void unown_locked(Lease& lease) noexcept;
 
   // core_workers.cpp
+  void start_for(const char* device, std::size_t wanted);
   void start_for_waiters(std::size_t wanted);
-  bool start_one();
+  bool start_one(const char* device = nullptr);
   void start(std::uint32_t slot);
   void ready(std::uint32_t slot);
   void start_failed(std::uint32_t slot, std::string reason);
@@ -266,5 +267,8 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
 };
 
 std::int64_t now_ns() noexcept;
+
+/// True if `device` is the slot wanted, or of the kind wanted; null wants any.
+bool device_matches(std::string_view device, const char* wanted);
 
 }  // namespace reeve::detail

@@ -27,6 +27,7 @@ void on_crash(int number, siginfo_t* info, void* context) {
     notes->crash_signal.store(static_cast<std::uint32_t>(number), std::memory_order_release);
   }
   signal(number, SIG_DFL);  // the faulting instruction runs again and ends the process
+  if (info->si_code <= 0) raise(number);  // it was sent: nothing runs again, so send it once more
 }
 
 }  // namespace
