@@ -8,5 +8,6 @@
 #include "reeve/alloc/quota.hpp"
 #include "reeve/alloc/reservation_manager.hpp"
 #include "reeve/alloc/result.hpp"
+#include "reeve/alloc/share_tree.hpp"
 #include "reeve/alloc/simulator.hpp"
 #include "reeve/alloc/swf.hpp"
