@@ -102,7 +102,7 @@ class OneAtATime {
 
   Time shadow_of(std::size_t head) const {
     auto by_expected = running_;
-    std::stable_sort(by_expected.begin(), by_expected.end(),
+    std::sort(by_expected.begin(), by_expected.end(),
                      [](const Running& a, const Running& b) { return a.expected < b.expected; });
     std::int32_t free = free_;
     Time shadow = now_;
