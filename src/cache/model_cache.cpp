@@ -272,6 +272,7 @@ awaitable<Core::Value> obtain(ImplPtr impl, std::string id, Core::Loader loader,
                               ModelMetadata metadata) {
   std::vector<Core::Value> garbage;
   std::optional<Passenger> passenger;
+  std::shared_ptr<Flight> launched;
   {
     std::shared_ptr<Flight> flight;
     const std::lock_guard lock(impl->mutex);
@@ -294,14 +295,17 @@ awaitable<Core::Value> obtain(ImplPtr impl, std::string id, Core::Loader loader,
       // A strand of its own: the cancellation must not run beside the load.
       flight->home = std::make_shared<asio::any_io_executor>(asio::make_strand(impl->executor));
       impl->flights.emplace(id, flight);
-      asio::co_spawn(*flight->home, fly(impl, id, flight, std::move(loader), metadata),
-                     asio::bind_cancellation_slot(flight->stop->slot(),
-                                                  [stop = flight->stop](std::exception_ptr) {}));
+      launched = flight;
     }
     passenger.emplace(impl, id, flight);
     flight->waiters.push_back(passenger->waiter());
   }
   garbage.clear();
+  // Outside the lock: the load may begin, and even end, inside this call.
+  if (launched)
+    asio::co_spawn(*launched->home, fly(impl, id, launched, std::move(loader), metadata),
+                   asio::bind_cancellation_slot(launched->stop->slot(),
+                                                [stop = launched->stop](std::exception_ptr) {}));
   auto arrival = co_await passenger->waiter().wait();
   if (!arrival) throw boost::system::system_error(asio::error::operation_aborted);
   if (arrival->failure) std::rethrow_exception(arrival->failure);

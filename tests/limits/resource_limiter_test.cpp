@@ -148,6 +148,8 @@ TEST_F(LimiterTest, CancelledWaiterLeavesItsPlace) {
   boost::asio::co_spawn(context_, worker(&second), boost::asio::detached);
   context_.poll();
   signal.emit(boost::asio::cancellation_type::terminal);
+  context_.restart();
+  context_.poll();
   held.reset();
   context_.restart();
   context_.run();
@@ -241,9 +243,9 @@ void stress(int steps) {
     try {
       const auto slot = co_await limiter.acquire_task_slot(timeout);
       most = std::max(most, ++in_use);
+      const std::shared_ptr<void> leave(nullptr, [&in_use](void*) { --in_use; });
       for (int i = 0; i < hold; ++i)
         co_await boost::asio::post(context, boost::asio::use_awaitable);
-      --in_use;
     } catch (const LimitTimeoutError&) {
     } catch (const boost::system::system_error&) {
     }
