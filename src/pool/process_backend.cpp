@@ -13,8 +13,11 @@
 #include <cstring>
 #include <deque>
 #include <reeve/os/fd.hpp>
+#include <reeve/os/topology.hpp>
 
 #include "pool/core.hpp"
+#include "pool/mechanisms.hpp"
+#include "pool/pool_group.hpp"
 #include "pool/process_worker.hpp"
 #include "process/launch.hpp"
 #include "process/protocol.hpp"
@@ -30,18 +33,6 @@ using process::MessageKind;
 using process::Report;
 
 constexpr std::uint32_t slot_capacity = 4096 + 64;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool sanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr bool sanitized = true;
-#else
-constexpr bool sanitized = false;
-#endif
-#else
-constexpr bool sanitized = false;
-#endif
 
 class ProcessBackend final : public Backend {
  public:
@@ -68,7 +59,9 @@ class ProcessBackend final : public Backend {
     std::unique_ptr<asio::posix::stream_descriptor> stream;
   };
 
+  PoolGroup make_group() const;
   void make_board(const ResourceConfig& config);
+  void place(std::uint32_t slot, Command& command) const;
   void launch();
   void listen();
   void read_reports();
@@ -90,6 +83,9 @@ class ProcessBackend final : public Backend {
   asio::any_io_executor executor_;
   async::QuietWait quiet_;
   std::mutex& mutex_;
+  const ResourceConfig& config_;  // the pool's core outlives its backend
+  PoolGroup group_;
+  std::optional<os::Topology> topology_;
   process::WorkerSettings settings_;
   os::UniqueFd board_fd_;
   os::UniqueFd hub_fd_;
@@ -116,27 +112,21 @@ ProcessBackend::ProcessBackend(BackendEvents& events, std::weak_ptr<Core> owner,
       owner_(std::move(owner)),
       executor_(std::move(executor)),
       quiet_(quiet),
-      mutex_(mutex) {
+      mutex_(mutex),
+      config_(config),
+      group_(make_group()) {
+  if (config.bind != Bind::none) topology_.emplace(os::Topology::read());
   make_board(config);
 }
 
-void ProcessBackend::make_board(const ResourceConfig& config) {
-  std::string text = config.working_directory;
-  text.push_back('\0');
-  for (const auto& [name, value] : config.environment)
-    text.append(name + "=" + value).push_back('\0');
-  if (config.working_directory.empty() && config.environment.empty()) text.clear();
-  settings_.data_limit = config.hard_memory && !sanitized ? config.worker_memory.bytes() : 0;
-  settings_.data_reserve = (16_MiB).bytes();
-  settings_.channel_bytes =
-      process::channel_header_bytes + config.message_max.bytes() / 4096 * 4096;
-  settings_.nice = config.nice;
-  settings_.file_mask = config.file_mask ? static_cast<int>(*config.file_mask) : -1;
-  settings_.drop_capabilities = config.keep_capabilities ? 0 : 1;
-  settings_.capture_output = config.output == Output::capture ? 1 : 0;
-  settings_.exec_each = config.exec_each_worker ? 1 : 0;
-  settings_.text_bytes = static_cast<std::uint32_t>(text.size());
+PoolGroup ProcessBackend::make_group() const {
+  return config_.use_cgroup ? PoolGroup(os::find_own_cgroup()) : PoolGroup::declined();
+}
 
+void ProcessBackend::make_board(const ResourceConfig& config) {
+  const std::string text = settings_text(config);
+  settings_ = worker_settings(config, text.size());
+  enter_group(settings_, group_, config);
   board_fd_ = os::UniqueFd(memfd_create("reeve-board", MFD_CLOEXEC));
   hub_fd_ = os::UniqueFd(memfd_create("reeve-hub", MFD_CLOEXEC));
   wake_ = os::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -164,6 +154,7 @@ void ProcessBackend::make_board(const ResourceConfig& config) {
 ProcessBackend::~ProcessBackend() {
   if (board_ != nullptr) munmap(board_, board_bytes_);
   if (hub_ != nullptr) munmap(hub_, sizeof(process::HubPage));
+  group_.remove();  // else by the warden, when it has buried everybody
 }
 
 void ProcessBackend::launch() {
@@ -267,6 +258,14 @@ void ProcessBackend::warden_lost(const char* how) {
   warden_ = -1;
   outbox_.clear();
   board_->armed_until.store(process::never);
+  // What PR_SET_PDEATHSIG does not reach, the group does. A killed group is not used again.
+  if (!group_.path().empty()) {
+    group_.kill();
+    group_.remove();
+    group_ = make_group();
+    enter_group(settings_, group_, config_);
+    enter_group(board_->settings, group_, config_);
+  }
   for (std::uint32_t slot = 0; slot < living_.size(); ++slot) {
     const std::uint64_t incarnation = std::exchange(living_[slot], 0);
     if (incarnation == 0) continue;
@@ -303,8 +302,15 @@ std::shared_ptr<Worker> ProcessBackend::start(std::uint32_t slot, std::uint64_t 
   command.kind = MessageKind::spawn;
   command.slot = slot;
   command.incarnation = incarnation;
+  place(slot, command);
   send(command, worker->channel().fd(), bells_[slot]->stream->native_handle());
   return worker;
+}
+
+void ProcessBackend::place(std::uint32_t slot, Command& command) const {
+  if (!topology_) return;
+  command.bind = 1;
+  command.cpus = config_.bind == Bind::core ? topology_->core_of(slot) : topology_->node_of(slot);
 }
 
 // A read, not a wait: Asio re-arms a wait by epoll_ctl, and a bell that nobody drains would ring
@@ -412,30 +418,7 @@ void ProcessBackend::detach() noexcept {
 }
 
 Capabilities ProcessBackend::capabilities() const {
-  Capabilities result;
-  const auto add = [&](const char* name, bool active, std::string detail) {
-    result.mechanisms.push_back({name, active, std::move(detail)});
-  };
-  add("deadline", true, "held by the warden, also while this program's event loop is blocked");
-  add("rlimit_data", settings_.data_limit != 0,
-      settings_.data_limit != 0
-          ? "private memory is refused at worker_memory; new throws, the worker survives"
-      : sanitized ? "off: a sanitizer reserves terabytes"
-                  : "off: hard_memory is false");
-  add("statm", true, "resident memory of the worker's tree is watched while it is leased");
-  add("cgroup_kill", settings_.cgroup[0] != '\0',
-      settings_.cgroup[0] != '\0' ? settings_.cgroup
-                                  : "no writable cgroup v2 group of our own; trees are walked");
-  add("cgroup_memory", false, "not delegated to this program");
-  add("orphans", true,
-      "workers die with this program, also after SIGKILL; if the warden itself is killed, deeper "
-      "descendants die by best effort");
-  add("spawn", true,
-      settings_.exec_each != 0 || warden_threads_ > 1
-          ? fmt::format("by exec (static initialisers started {} threads)",
-                        warden_threads_ > 1 ? warden_threads_ - 1 : 0)
-          : "by fork of the warden");
-  return result;
+  return list_mechanisms(settings_, group_, config_, warden_threads_);
 }
 
 }  // namespace

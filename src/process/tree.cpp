@@ -134,6 +134,14 @@ unsigned kill_orphans(const std::vector<pid_t>& known) {
   return killed;
 }
 
+bool write_text(const std::string& path, const std::string& text) {
+  const int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const bool written = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  close(fd);
+  return written;
+}
+
 pid_t parent_of(pid_t pid) {
   char path[48];
   char text[512];

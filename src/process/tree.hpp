@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace reeve::process {
@@ -25,6 +26,9 @@ unsigned kill_tree(pid_t root);
 /// Kills children of this process that `known` does not name: orphans whose worker has died.
 /// Returns how many.
 unsigned kill_orphans(const std::vector<pid_t>& known);
+
+/// Writes `text` to an existing file, such as one of a cgroup; false when that failed.
+bool write_text(const std::string& path, const std::string& text);
 
 /// Parent of `pid` from /proc, or -1 when it is gone.
 pid_t parent_of(pid_t pid);

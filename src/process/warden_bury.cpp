@@ -19,15 +19,6 @@
 namespace reeve::process {
 namespace {
 
-bool write_file(const std::string& path, const char* text) {
-  const int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  const bool written =
-      write(fd, text, std::strlen(text)) == static_cast<ssize_t>(std::strlen(text));
-  close(fd);
-  return written;
-}
-
 std::int64_t nanoseconds(const timeval& time) {
   return std::int64_t{time.tv_sec} * 1'000'000'000 + std::int64_t{time.tv_usec} * 1000;
 }
@@ -45,7 +36,7 @@ void Warden::kill(std::uint32_t slot, Cause cause) {
   ward.killed_for = cause;
   ward.decided_at = monotonic_ns();
   // One write ends everything born in the group, also what forks faster than we can list it.
-  const bool by_group = !ward.cgroup.empty() && write_file(ward.cgroup + "/cgroup.kill", "1");
+  const bool by_group = !ward.cgroup.empty() && write_text(ward.cgroup + "/cgroup.kill", "1");
   if (!by_group) {
     // First the worker; what it leaves comes to us when it is reaped. Only if it cannot die now
     // (state D) are its children still below it.
@@ -89,7 +80,7 @@ void Warden::bury(std::uint32_t slot, bool by_signal, int status, std::int64_t c
   Report death = report(MessageKind::exited, slot);
   death.dead_at = monotonic_ns();
   ward.pid = 0;
-  if (!ward.cgroup.empty()) write_file(ward.cgroup + "/cgroup.kill", "1");
+  if (!ward.cgroup.empty()) write_text(ward.cgroup + "/cgroup.kill", "1");
   // What the worker left behind is now our child: nobody else's children end up here.
   bool complete = !orphans_left();
   while (!complete && monotonic_ns() < death.dead_at + 2'000'000'000) {
@@ -158,7 +149,7 @@ void Warden::read_output(Ward& ward) {
 void Warden::end() {
   for (Ward& ward : wards_) {
     if (ward.pid == 0) continue;
-    if (!ward.cgroup.empty()) write_file(ward.cgroup + "/cgroup.kill", "1");
+    if (!ward.cgroup.empty()) write_text(ward.cgroup + "/cgroup.kill", "1");
     kill_tree(ward.pid);
   }
   // Orphans arrive as their parents are reaped; stay until nobody is left, but not for ever.
@@ -175,6 +166,7 @@ void Warden::end() {
   for (Ward& ward : wards_) {
     if (!ward.cgroup.empty()) rmdir(ward.cgroup.c_str());
   }
+  if (board_->settings.cgroup[0] != '\0') rmdir(board_->settings.cgroup);
   _exit(0);
 }
 

@@ -92,7 +92,14 @@ void Warden::open_cgroup(Ward& ward, std::uint32_t slot) {
   char path[384];
   std::snprintf(path, sizeof path, "%.255s/reeve-%d-%u-%llu", settings.cgroup, getpid(), slot,
                 static_cast<unsigned long long>(ward.incarnation));
-  if (mkdir(path, 0755) == 0) ward.cgroup = path;
+  if (mkdir(path, 0755) != 0) return;
+  ward.cgroup = path;
+  if (settings.group_memory != 0) {
+    write_text(ward.cgroup + "/memory.max", std::to_string(settings.group_memory));
+    write_text(ward.cgroup + "/memory.oom.group", "1");
+  }
+  if (settings.group_pids != 0)
+    write_text(ward.cgroup + "/pids.max", std::to_string(settings.group_pids));
 }
 
 void Warden::become_worker(const Command& command, int channel, int bell, int output) {

@@ -1,0 +1,26 @@
+// What of a configuration becomes the settings of workers, and what enforces the limits then.
+#pragma once
+
+#include <reeve/pool/config.hpp>
+#include <reeve/pool/status.hpp>
+#include <string>
+
+#include "pool/pool_group.hpp"
+#include "process/layout.hpp"
+
+namespace reeve::detail {
+
+/// The directory and the environment as they stand behind the board's slots.
+std::string settings_text(const ResourceConfig& config);
+
+process::WorkerSettings worker_settings(const ResourceConfig& config, std::size_t text_bytes);
+
+/// Puts the group's path and limits into settings that are not yet in use.
+void enter_group(process::WorkerSettings& settings, const PoolGroup& group,
+                 const ResourceConfig& config);
+
+/// `warden_threads`: as its hello told, 0: not started yet.
+Capabilities list_mechanisms(const process::WorkerSettings& settings, const PoolGroup& group,
+                             const ResourceConfig& config, unsigned warden_threads);
+
+}  // namespace reeve::detail
