@@ -17,6 +17,7 @@ def size(data):
 
 
 def endless(_):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as native code that never returns
     while True:
         time.sleep(3600)
 

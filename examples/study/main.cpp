@@ -4,8 +4,9 @@
 
 #include <cmath>
 #include <iostream>
+#include <reeve/process/init.hpp>
 
-#include "runner.hpp"
+#include "pool_runner.hpp"
 #include "table.hpp"
 
 namespace {
@@ -51,7 +52,7 @@ void print_results(const std::vector<Case>& cases, const RunReport& report) {
 int run(const std::string& folder) {
   const auto cases = read_cases(folder);
   const Plan plan;
-  const auto runner = local_runner();
+  const auto runner = pool_runner();
   CheckList checks;
   StatusLine status(std::cout, [] { return terminal_width(STDOUT_FILENO); });
   const auto report = runner.run(cases, plan, status, checks);
@@ -67,9 +68,10 @@ int run(const std::string& folder) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  reeve::init(argc, argv);
   try {
-    if (argc == 2) return run(argv[1]);
-    std::cerr << "usage: reeve_demo_study FOLDER (the one with the CSV files: examples/data)\n";
+    if (argc <= 2) return run(argc == 2 ? argv[1] : STUDY_DATA_DIR);
+    std::cerr << "usage: reeve_demo_study [FOLDER]   the CSV files; default: " STUDY_DATA_DIR "\n";
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
   }

@@ -14,8 +14,8 @@ namespace study {
 
 /// How much work, and in which portions.
 struct Plan {
-  int resamples = 2000;  // per case
-  int chunk = 500;       // resamples in one task
+  int resamples = 10000;  // per case
+  int chunk = 1000;      // resamples in one task
   std::uint64_t seed = 1;
 };
 

@@ -13,7 +13,8 @@ boost::asio::awaitable<void> Gate::wait() {
     if (open_) co_return;
     waiters_.push_back(waiter);
   }
-  const auto passage = co_await waiter.wait();
+  co_await waiter.wait();
+  const auto passage = waiter.take();
   if (!passage) throw boost::system::system_error(boost::asio::error::operation_aborted);
 }
 

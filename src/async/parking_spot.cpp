@@ -12,6 +12,10 @@ namespace reeve::async {
 
 namespace asio = boost::asio;
 
+namespace {
+void service_ended() noexcept;
+}
+
 void ParkingService::add(ParkingSpot& spot) noexcept {
   const std::lock_guard lock(mutex_);
   spot.listed_ = true;
@@ -29,6 +33,7 @@ void ParkingService::remove(ParkingSpot& spot) noexcept {
 }
 
 void ParkingService::shutdown() noexcept {
+  service_ended();
   // A destroyed coroutine may wake others, which are then destroyed by the scheduler's own queue.
   for (;;) {
     std::optional<ParkingSpot::Handler> handler;
@@ -51,15 +56,37 @@ ParkingSpot::~ParkingSpot() {
   if (service_ != nullptr) service_->remove(*this);
 }
 
-asio::awaitable<bool> ParkingSpot::park(CancelHook* hook) {
-  co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(
+asio::awaitable<void> ParkingSpot::park(CancelHook* hook) {
+  return asio::async_initiate<const asio::use_awaitable_t<>&, void()>(
       [this, hook](Handler handler) { store(std::move(handler), hook); }, asio::use_awaitable);
-  co_return !cancelled_;
 }
+
+namespace {
+
+// Looking a service up takes a lock and a search; a thread mostly waits on one context.
+std::atomic<unsigned> service_ends{0};  // caches of services that are gone are stale
+void service_ended() noexcept {
+  service_ends.fetch_add(1, std::memory_order_acq_rel);
+}
+
+ParkingService& service_of(asio::execution_context& context) {
+  static thread_local asio::execution_context* last_context = nullptr;
+  static thread_local ParkingService* last_service = nullptr;
+  static thread_local unsigned last_ends = 0;
+  const unsigned ends = service_ends.load(std::memory_order_acquire);
+  if (last_context != &context || last_ends != ends) {
+    last_service = &asio::use_service<ParkingService>(context);
+    last_context = &context;
+    last_ends = ends;
+  }
+  return *last_service;
+}
+
+}  // namespace
 
 void ParkingSpot::store(Handler handler, CancelHook* hook) {
   auto& context = asio::query(asio::get_associated_executor(handler), asio::execution::context);
-  service_ = &asio::use_service<ParkingService>(context);
+  service_ = &service_of(context);
   service_->add(*this);
   auto slot = asio::get_associated_cancellation_slot(handler);
   handler_.emplace(std::move(handler));

@@ -148,7 +148,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
 
   // core_acquire.cpp, all with the lock held
   boost::asio::awaitable<WorkerLease> wait(std::string_view task, AcquireOptions options);
-  WorkerLease grant(std::uint32_t slot, std::string_view task, Request* request = nullptr);
+  Lease& grant(std::uint32_t slot, std::string_view task, Request* request = nullptr);
   std::optional<std::uint32_t> find_idle(const char* device) const;
   async::Waiter<WorkerLease>* position_for(int priority);
   void check_open() const;
@@ -179,8 +179,9 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void replace(std::uint32_t slot);
   void count_death(Cause cause) noexcept;
   std::shared_ptr<Evidence> evidence_of(std::uint32_t slot, const Death& death) const;
-  std::size_t live() const noexcept;
-  std::size_t starting() const noexcept;
+  void set_state(Slot& slot, WorkerState state) noexcept;
+  std::size_t live() const noexcept { return live_; }
+  std::size_t starting() const noexcept { return starting_; }
   bool surplus() const noexcept { return live() > max_workers_; }
 
   // core_call.cpp
@@ -239,6 +240,8 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   std::uint64_t lease_number_ = 0;
   bool priorities_used_ = false;
   std::size_t active_ = 0;
+  std::size_t live_ = 0;      // starting, idle or leased
+  std::size_t starting_ = 0;  // starting or in backoff
   std::size_t quarantined_ = 0;
   std::uint64_t next_incarnation_ = 1;
   unsigned start_failures_ = 0;  // in a row, over all slots

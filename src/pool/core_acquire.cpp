@@ -27,7 +27,7 @@ void Core::check_open() const {
   if (closed_ || detached_) {
     throw PoolClosedError("the pool is shut down; make a new ResourcePool to hire workers again");
   }
-  if (degraded_until_ > now_ns()) {
+  if (degraded_until_ != 0 && degraded_until_ > now_ns()) {
     throw PoolDegradedError(
         fmt::format("workers could not be started {} times in a row, the last time because "
                     "{}; the pool tries again by itself",
@@ -58,7 +58,7 @@ void Core::drop_lease(Lease& lease) noexcept {
   free_leases_ = &lease;
 }
 
-WorkerLease Core::grant(std::uint32_t number, std::string_view task, Request* request) {
+Lease& Core::grant(std::uint32_t number, std::string_view task, Request* request) {
   Slot& slot = slots_[number];
   Lease& lease = take_lease();
   const std::int64_t now = now_ns();
@@ -70,7 +70,7 @@ WorkerLease Core::grant(std::uint32_t number, std::string_view task, Request* re
   lease.deadline = now + lease_time_;
   lease.owners = 1;
   slot.lease = &lease;
-  slot.state = WorkerState::leased;
+  set_state(slot, WorkerState::leased);
   ++slot.leases_of_worker;
   ++active_;
   ++grants_;
@@ -87,7 +87,7 @@ WorkerLease Core::grant(std::uint32_t number, std::string_view task, Request* re
     note_acquire(lease.number, lease.task, now);
     note_grant(lease, 0);
   }
-  return WorkerLease(shared_from_this(), lease);
+  return lease;
 }
 
 std::optional<WorkerLease> Core::try_acquire(std::string_view task, AcquireOptions options) {
@@ -101,7 +101,7 @@ std::optional<WorkerLease> Core::try_acquire(std::string_view task, AcquireOptio
     return std::nullopt;
   }
   std::erase(idle_, *slot);
-  return grant(*slot, task);
+  return WorkerLease(shared_from_this(), grant(*slot, task));
 }
 
 boost::asio::awaitable<WorkerLease> Core::acquire([[maybe_unused]] std::shared_ptr<Core> self,
@@ -118,9 +118,9 @@ boost::asio::awaitable<WorkerLease> Core::acquire([[maybe_unused]] std::shared_p
       std::erase(idle_, *slot);
     }
     if (slot) {
-      WorkerLease lease = grant(*slot, task.view());
+      Lease& lease = grant(*slot, task.view());
       lock.unlock();
-      co_return lease;
+      co_return WorkerLease(std::move(self), lease);
     }
   }
   lock.unlock();
@@ -172,7 +172,8 @@ boost::asio::awaitable<WorkerLease> Core::wait(std::string_view task, AcquireOpt
     need_alarm(request.deadline);
     start_for_waiters(waiters_.size());
   }
-  auto lease = co_await waiter.wait();
+  co_await waiter.wait();
+  auto lease = waiter.take();
   if (lease) co_return std::move(*lease);
   switch (request.refused) {
     case Refusal::none:
@@ -262,16 +263,17 @@ void Core::refuse_all(Refusal refusal, const std::string& text) {
 // A worker is free: it belongs to the first waiter that can use it, else it is idle.
 void Core::offer(std::uint32_t number) {
   Slot& slot = slots_[number];
-  slot.state = WorkerState::idle;
-  slot.idle_since = now_ns();
+  set_state(slot, WorkerState::idle);
   for (auto* waiter = waiters_.front(); waiter != nullptr; waiter = waiters_.next(*waiter)) {
     auto& request = *static_cast<Request*>(waiter->note);
     if (!device_matches(slot.device, request.device)) continue;
-    waiters_.grant(*waiter, grant(number, request.task, &request));
+    Lease& lease = grant(number, request.task, &request);
+    waiters_.grant(*waiter, WorkerLease(shared_from_this(), lease));
     return;
   }
   idle_.push_back(number);
   if (config_.idle_timeout.count() > 0 && live() > config_.min_workers) {
+    slot.idle_since = now_ns();
     need_alarm(slot.idle_since + std::chrono::nanoseconds(config_.idle_timeout).count());
   }
   settle();
@@ -307,7 +309,7 @@ void Core::end_lease(Lease& lease, bool discard) {
   if (!mine) {
     // The warden was faster: the worker dies, and nobody is left to be told.
     count_death(LeaseWord(word).cause());
-    slot.state = WorkerState::ending;
+    set_state(slot, WorkerState::ending);
     slot.retiring = true;
     slot.ending_for = LeaseWord(word).cause();
     note_end(lease, slot.ending_for, nullptr);

@@ -62,7 +62,7 @@ std::int64_t Core::tick(std::int64_t now) {
         degraded_until_ = 0;
         start(number);
       } else {
-        slot.state = WorkerState::empty;
+        set_state(slot, WorkerState::empty);
       }
     } else if (slot.state == WorkerState::idle && config_.idle_timeout.count() > 0 &&
                live() > config_.min_workers) {

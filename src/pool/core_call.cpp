@@ -126,8 +126,10 @@ boost::asio::awaitable<void> Core::complete([[maybe_unused]] std::shared_ptr<Cor
     busy_.push_back(lease.slot);
     slot.port->submit(task, lease.task, limits.memory.bytes());
   }
-  const bool woken = co_await spot.park(&hook);
-  if (!woken) throw boost::system::system_error(boost::asio::error::operation_aborted);
+  co_await spot.park(&hook);
+  if (spot.cancelled()) {
+    throw boost::system::system_error(boost::asio::error::operation_aborted);
+  }
   const auto failure = failure_of(lease);
   if (failure != nullptr && !lease.replied) throw_failure(*failure);
 }
@@ -163,8 +165,10 @@ boost::asio::awaitable<void> Core::wait_revoked([[maybe_unused]] std::shared_ptr
     if (lease.failure != nullptr) co_return;
     lease.watcher = &spot;
   }
-  const bool woken = co_await spot.park(&hook);
-  if (!woken) throw boost::system::system_error(boost::asio::error::operation_aborted);
+  co_await spot.park(&hook);
+  if (spot.cancelled()) {
+    throw boost::system::system_error(boost::asio::error::operation_aborted);
+  }
 }
 
 std::shared_ptr<const Failure> Core::failure_of(Lease& lease) {

@@ -11,21 +11,18 @@ namespace reeve::detail {
 using process::LeaseWord;
 using process::never;
 
-std::size_t Core::live() const noexcept {
-  std::size_t count = 0;
-  for (const Slot& slot : slots_) {
-    count += slot.state == WorkerState::starting || slot.state == WorkerState::idle ||
-             slot.state == WorkerState::leased;
-  }
-  return count;
-}
-
-std::size_t Core::starting() const noexcept {
-  std::size_t count = 0;
-  for (const Slot& slot : slots_) {
-    count += slot.state == WorkerState::starting || slot.state == WorkerState::backoff;
-  }
-  return count;
+void Core::set_state(Slot& slot, WorkerState state) noexcept {
+  const auto is_live = [](WorkerState s) {
+    return s == WorkerState::starting || s == WorkerState::idle || s == WorkerState::leased;
+  };
+  const auto is_coming = [](WorkerState s) {
+    return s == WorkerState::starting || s == WorkerState::backoff;
+  };
+  live_ += is_live(state);
+  live_ -= is_live(slot.state);
+  starting_ += is_coming(state);
+  starting_ -= is_coming(slot.state);
+  slot.state = state;
 }
 
 void Core::start_for_waiters(std::size_t wanted) {
@@ -52,7 +49,7 @@ bool Core::start_one() {
 
 void Core::start(std::uint32_t number) {
   Slot& slot = slots_[number];
-  slot.state = WorkerState::starting;
+  set_state(slot, WorkerState::starting);
   slot.incarnation = next_incarnation_++;
   slot.lease = nullptr;
   slot.leases_of_worker = 0;
@@ -149,7 +146,7 @@ void Core::start_failed(std::uint32_t number, std::string reason) {
   ++start_failures_;
   ++slot.start_failures;
   const std::int64_t now = now_ns();
-  slot.state = WorkerState::backoff;
+  set_state(slot, WorkerState::backoff);
   slot.retry_at = now + std::chrono::nanoseconds(backoff_delay(slot.start_failures)).count();
   if (start_failures_ >= failures_until_degraded) {
     degraded_until_ = slot.retry_at;
@@ -169,7 +166,7 @@ void Core::retire(std::uint32_t number, Cause cause) {
   Slot& slot = slots_[number];
   std::erase(idle_, number);
   std::erase(busy_, number);
-  slot.state = WorkerState::ending;
+  set_state(slot, WorkerState::ending);
   slot.retiring = true;
   slot.ending_for = cause;
   if (cause == Cause::none)
@@ -218,7 +215,7 @@ void Core::revoke(std::uint32_t number, Cause cause, std::shared_ptr<const Evide
   --active_;
   if (closed_) ++ended_;
   std::erase(busy_, number);
-  slot.state = WorkerState::ending;
+  set_state(slot, WorkerState::ending);
   slot.ending_for = cause;
   count_death(cause);
   note_end(*lease, cause, lease->failure->evidence.get());
@@ -313,7 +310,7 @@ void Core::on_died(std::uint32_t number, std::uint64_t incarnation, Death death)
   }
   if (slot.state == WorkerState::backoff)
     return;  // a failed initializer's process; the retry is scheduled
-  slot.state = WorkerState::empty;
+  set_state(slot, WorkerState::empty);
   replace(number);
   settle();
 }
@@ -344,7 +341,7 @@ void Core::on_stuck(std::uint32_t number, std::uint64_t incarnation) {
     evidence->pid = slot.pid;
     revoke(number, cause, std::move(evidence), "it cannot be killed (state D)");
   }
-  slot.state = WorkerState::quarantined;
+  set_state(slot, WorkerState::quarantined);
   ++quarantined_;
   if (quarantined_ <= config_.quarantine_max)
     start_for_waiters(std::max<std::size_t>(1, waiters_.size()));

@@ -55,8 +55,8 @@ class ProcessBackend final : public Backend {
  private:
   struct Bell {
     std::uint64_t incarnation = 0;
-    int fd = -1;  // owned by `wait`
-    std::unique_ptr<asio::posix::stream_descriptor> wait;
+    std::uint64_t rings = 0;  // filled by the read
+    std::unique_ptr<asio::posix::stream_descriptor> stream;
   };
 
   PoolGroup make_group() const;
@@ -68,6 +68,7 @@ class ProcessBackend final : public Backend {
   void handle(const Report& report);
   void listen_to(std::uint32_t slot, std::uint64_t incarnation);
   void send(const Command& command, int channel, int bell);
+  bool post(const Command& command, int channel, int bell);
   void flush();
   void warden_lost(const char* how);
 
@@ -97,7 +98,7 @@ class ProcessBackend final : public Backend {
   pid_t warden_ = -1;
   unsigned warden_threads_ = 0;
   ByteSize baseline_;
-  std::vector<Bell> bells_;
+  std::vector<std::shared_ptr<Bell>> bells_;
   std::vector<std::uint64_t> living_;  // incarnation per slot, 0: none
   std::deque<Outgoing> outbox_;
   bool flushing_ = false;
@@ -227,25 +228,11 @@ void ProcessBackend::handle(const Report& report) {
         events_.on_killed(report.slot, report.incarnation, report.cause);
       }
       break;
-    case MessageKind::exited: {
-      Death death;
-      death.cause = report.cause;
-      death.by_signal = report.died_by_signal != 0;
-      death.status = report.status;
-      death.tree_complete = report.tree_complete != 0;
-      death.descendants_killed = report.descendants_killed;
-      death.limit = report.limit;
-      death.observed = report.observed;
-      death.peak = report.peak;
-      death.decided_at = report.decided_at;
-      death.dead_at = report.dead_at;
-      death.cpu_ns = report.cpu_ns;
-      death.tail.assign(report.tail, report.tail_size);
+    case MessageKind::exited:
       living_[report.slot] = 0;
-      bells_[report.slot].wait.reset();
-      events_.on_died(report.slot, report.incarnation, std::move(death));
+      bells_[report.slot]->stream.reset();
+      events_.on_died(report.slot, report.incarnation, death_of(report));
       break;
-    }
     default:
       break;
   }
@@ -268,7 +255,7 @@ void ProcessBackend::warden_lost(const char* how) {
   for (std::uint32_t slot = 0; slot < living_.size(); ++slot) {
     const std::uint64_t incarnation = std::exchange(living_[slot], 0);
     if (incarnation == 0) continue;
-    bells_[slot].wait.reset();
+    bells_[slot]->stream.reset();
     Death death;
     death.cause = Cause::lost;
     const process::LeaseWord word{slots_[slot].word.load()};
@@ -287,21 +274,22 @@ std::shared_ptr<Worker> ProcessBackend::start(std::uint32_t slot, std::uint64_t 
   if (!socket_) launch();
   if (slot >= living_.size()) {
     living_.resize(slot + 1, 0);
-    bells_.resize(slot + 1);
+    while (bells_.size() <= slot) bells_.push_back(std::make_shared<Bell>());
   }
   auto worker = std::make_shared<ProcessWorker>(settings_, device);
-  const os::UniqueFd bell(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  os::UniqueFd bell(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!bell) throw_errno("eventfd for a worker");
   living_[slot] = incarnation;
-  bells_[slot].incarnation = incarnation;
-  bells_[slot].wait = std::make_unique<asio::posix::stream_descriptor>(
-      executor_, fcntl(bell.get(), F_DUPFD_CLOEXEC, 0));
+  bells_[slot] = std::make_shared<Bell>();
+  bells_[slot]->incarnation = incarnation;
+  bells_[slot]->stream =
+      std::make_unique<asio::posix::stream_descriptor>(executor_, bell.release());
   Command command{};
   command.kind = MessageKind::spawn;
   command.slot = slot;
   command.incarnation = incarnation;
   place(slot, command);
-  send(command, worker->channel().fd(), bell.get());
+  send(command, worker->channel().fd(), bells_[slot]->stream->native_handle());
   return worker;
 }
 
@@ -311,19 +299,23 @@ void ProcessBackend::place(std::uint32_t slot, Command& command) const {
   command.cpus = config_.bind == Bind::core ? topology_->core_of(slot) : topology_->node_of(slot);
 }
 
-// Epoll is edge-triggered: each ring is one event, nobody needs to read the counter.
+// A read, not a wait: Asio re-arms a wait by epoll_ctl, and a bell that nobody drains would ring
+// for ever.
 void ProcessBackend::listen_to(std::uint32_t slot, std::uint64_t incarnation) {
-  Bell& bell = bells_[slot];
-  if (bell.incarnation != incarnation || !bell.wait) return;
-  bell.wait->async_wait(
-      asio::posix::stream_descriptor::wait_read,
-      [weak = owner_, this, slot, incarnation,
-       quiet = quiet_](const boost::system::error_code& error) {
+  Bell& bell = *bells_[slot];
+  if (bell.incarnation != incarnation || !bell.stream) return;
+  bell.stream->async_read_some(
+      asio::buffer(&bell.rings, sizeof bell.rings),
+      [weak = owner_, this, slot, incarnation, keep = bells_[slot], quiet = quiet_](
+          const boost::system::error_code& error, std::size_t) {
         quiet.resumed();
         const auto owner = weak.lock();
         if (!owner) return;
         const std::lock_guard lock(mutex_);
-        if (error || bells_[slot].incarnation != incarnation || !bells_[slot].wait) return;
+        if (error || slot >= bells_.size() || bells_[slot]->incarnation != incarnation ||
+            !bells_[slot]->stream) {
+          return;
+        }
         listen_to(slot, incarnation);
         events_.on_bell();
       });
@@ -340,6 +332,7 @@ void ProcessBackend::kill(std::uint32_t slot, std::uint64_t incarnation, Cause c
 }
 
 void ProcessBackend::send(const Command& command, int channel, int bell) {
+  if (outbox_.empty() && post(command, channel, bell)) return;
   Outgoing item{command, {}, {}};
   if (channel >= 0) {
     item.channel = os::UniqueFd(fcntl(channel, F_DUPFD_CLOEXEC, 0));
@@ -350,39 +343,48 @@ void ProcessBackend::send(const Command& command, int channel, int bell) {
   flush();
 }
 
+// One frame to the warden; false if its queue is full. A warden that is gone is noticed by the
+// reader.
+bool ProcessBackend::post(const Command& command, int channel, int bell) {
+  iovec part{const_cast<Command*>(&command), sizeof command};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {};
+  if (channel >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(2 * sizeof(int));
+    const int fds[2] = {channel, bell};
+    std::memcpy(CMSG_DATA(header), fds, sizeof fds);
+  }
+  for (;;) {
+    const ssize_t sent = sendmsg(socket_->native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent >= 0 || (errno != EINTR && errno != EAGAIN && errno != ENOBUFS)) return true;
+    if (errno != EINTR) return false;
+  }
+}
+
 void ProcessBackend::flush() {
   while (!outbox_.empty() && socket_) {
     const Outgoing& item = outbox_.front();
-    iovec part{const_cast<Command*>(&item.command), sizeof item.command};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {};
-    if (item.channel) {
-      message.msg_control = control;
-      message.msg_controllen = sizeof control;
-      cmsghdr* header = CMSG_FIRSTHDR(&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN(2 * sizeof(int));
-      const int fds[2] = {item.channel.get(), item.bell.get()};
-      std::memcpy(CMSG_DATA(header), fds, sizeof fds);
+    if (post(item.command, item.channel.get(), item.bell.get())) {
+      outbox_.pop_front();
+      continue;
     }
-    const ssize_t sent = sendmsg(socket_->native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent < 0 && (errno == EAGAIN || errno == ENOBUFS)) {
-      if (std::exchange(flushing_, true)) return;
-      socket_->async_wait(asio::posix::stream_descriptor::wait_write,
-                          [weak = owner_, this](const boost::system::error_code&) {
-                            const auto owner = weak.lock();
-                            if (!owner) return;
-                            const std::lock_guard lock(mutex_);
-                            flushing_ = false;
-                            flush();
-                          });
-      return;
-    }
-    outbox_.pop_front();  // also when the warden is gone: its end is reported by the reader
+    if (std::exchange(flushing_, true)) return;
+    socket_->async_wait(asio::posix::stream_descriptor::wait_write,
+                        [weak = owner_, this](const boost::system::error_code&) {
+                          const auto owner = weak.lock();
+                          if (!owner) return;
+                          const std::lock_guard lock(mutex_);
+                          flushing_ = false;
+                          flush();
+                        });
+    return;
   }
 }
 

@@ -84,6 +84,10 @@ Reply ProcessWorker::reply() {
     return reply;
   }
   reply.kind = kind;
+  // By now the task has let go of what it had.
+  if (kind == ReplyKind::memory) {
+    reply.data_bytes = channel_.header().memory_used.load(std::memory_order_relaxed);
+  }
   reply.bytes = channel_.area().subspan(offset, size);
   return reply;
 }

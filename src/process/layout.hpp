@@ -145,8 +145,8 @@ struct ChannelHeader {
   std::uint64_t reply_offset;        // from the start of the area
   std::uint64_t reply_bytes;
   std::uint32_t dirt;
-  std::atomic<std::uint32_t> memory_flag;  // an allocation was refused
-  std::atomic<std::uint64_t> memory_wanted;
+  std::atomic<std::uint32_t> memory_flag;   // an allocation was refused
+  std::atomic<std::uint64_t> memory_used;   // VmData at that moment
   std::uint64_t data_bytes;                 // VmData when last measured
   std::atomic<std::uint32_t> crash_signal;  // set by the worker's own handler as it dies
   std::int32_t crash_code;

@@ -86,6 +86,12 @@ void list_children(pid_t parent, std::vector<pid_t>& result) {
   closedir(tasks);
 }
 
+void list_children(pid_t parent, pid_t thread, std::vector<pid_t>& result) {
+  char path[96];
+  std::snprintf(path, sizeof path, "/proc/%d/task/%d/children", parent, thread);
+  parse_children(path, result);
+}
+
 void list_descendants(pid_t root, std::vector<pid_t>& result) {
   std::vector<Member> members;
   walk(root, members);

@@ -15,6 +15,8 @@ void list_descendants(pid_t root, std::vector<pid_t>& result);
 
 /// The direct children of `parent` over all its threads.
 void list_children(pid_t parent, std::vector<pid_t>& result);
+/// Those of one of its threads.
+void list_children(pid_t parent, pid_t thread, std::vector<pid_t>& result);
 
 /// Stops, then kills everything below `root` and `root` itself (which may be a zombie already).
 /// Returns how many descendants were killed. The caller reaps. Processes that keep forking are

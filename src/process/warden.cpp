@@ -46,6 +46,20 @@ int only_connected_socket(int fd) {
   return peer.pid;
 }
 
+// Whatever the program ignored or handled: workers inherit the defaults.
+void reset_signals() {
+  struct sigaction action{};
+  action.sa_handler = SIG_DFL;
+  for (int number = 1; number < NSIG; ++number) sigaction(number, &action, nullptr);
+}
+
+// Workers drop all capabilities; an empty bounding set keeps them from gaining any by exec.
+void empty_bounding_set() {
+  for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; ++capability) {
+    if (prctl(PR_CAPBSET_DROP, capability) != 0) return;  // not allowed: there is nothing to gain
+  }
+}
+
 enum Source : std::uint32_t {
   from_socket,
   from_timer,
@@ -80,13 +94,14 @@ Warden::Warden() {
     setrlimit(RLIMIT_NOFILE, &files);
   }
   adopt_descriptors();
+  reset_signals();
+  if (settings_.drop_capabilities != 0) empty_bounding_set();
   sigset_t mask;
   sigfillset(&mask);  // from now on signals are read, workers reset the mask
   sigprocmask(SIG_SETMASK, &mask, nullptr);
   sigset_t deaths;
   sigemptyset(&deaths);
   sigaddset(&deaths, SIGCHLD);
-  signal(SIGCHLD, SIG_DFL);
   signals_ = move_up(signalfd(-1, &deaths, SFD_CLOEXEC | SFD_NONBLOCK));
   timer_ = move_up(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
   epoll_ = move_up(epoll_create1(EPOLL_CLOEXEC));

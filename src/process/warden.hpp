@@ -25,6 +25,8 @@ struct Ward {
   std::uint64_t overcount = 0;  // pages that a forked child shares with it, found by a closer look
   std::int64_t next_look = 0;
   std::int64_t look_interval = 0;
+  unsigned looks = 0;
+  bool had_children = false;
   Cause killed_for = Cause::none;
   std::int64_t decided_at = 0;
   bool reported_unkillable = false;

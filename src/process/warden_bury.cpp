@@ -37,7 +37,14 @@ void Warden::kill(std::uint32_t slot, Cause cause) {
   ward.decided_at = monotonic_ns();
   // One write ends everything born in the group, also what forks faster than we can list it.
   const bool by_group = !ward.cgroup.empty() && write_text(ward.cgroup + "/cgroup.kill", "1");
-  if (!by_group) ward.descendants_killed = kill_tree(ward.pid);
+  if (!by_group) {
+    // First the worker; what it leaves comes to us when it is reaped. Only if it cannot die now
+    // (state D) are its children still below it.
+    char children[8];
+    const bool has_children = pread(ward.children_fd, children, sizeof children, 0) > 0;
+    ::kill(ward.pid, SIGKILL);
+    if (has_children) ward.descendants_killed = kill_tree(ward.pid);
+  }
   send(report(MessageKind::revoked, slot));
 }
 
@@ -75,16 +82,16 @@ void Warden::bury(std::uint32_t slot, bool by_signal, int status, std::int64_t c
   ward.pid = 0;
   if (!ward.cgroup.empty()) write_text(ward.cgroup + "/cgroup.kill", "1");
   // What the worker left behind is now our child: nobody else's children end up here.
-  bool complete = false;
-  for (int pass = 0; pass < 1000 && !complete; ++pass) {
+  bool complete = !orphans_left();
+  while (!complete && monotonic_ns() < death.dead_at + 2'000'000'000) {
     death.descendants_killed += kill_orphans(known_pids());
-    const std::int64_t until = monotonic_ns() + 50'000'000;
-    while (!(complete = !orphans_left()) && monotonic_ns() < until) {
-      const timespec nap{0, 100'000};
-      nanosleep(&nap, nullptr);
+    for (int nap = 0; nap < 100 && !complete; ++nap) {
+      const timespec time{0, 50'000};
+      nanosleep(&time, nullptr);
+      complete = !orphans_left();
     }
-    if (monotonic_ns() > death.dead_at + 2'000'000'000) break;
   }
+  if (death.descendants_killed > 0) death.dead_at = monotonic_ns();
   death.tree_complete = complete;
   death.died_by_signal = by_signal;
   death.status = status;
@@ -105,7 +112,7 @@ void Warden::bury(std::uint32_t slot, bool by_signal, int status, std::int64_t c
 bool Warden::orphans_left() {
   const std::vector<pid_t> known = known_pids();
   std::vector<pid_t> children;
-  list_children(getpid(), children);
+  list_children(self_, self_, children);  // the warden has one thread
   bool left = false;
   for (const pid_t child : children) {
     bool ours = false;

@@ -21,19 +21,8 @@
 namespace reeve::process {
 namespace {
 
-void reset_signals() {
-  struct sigaction action{};
-  action.sa_handler = SIG_DFL;
-  for (int number = 1; number < NSIG; ++number) sigaction(number, &action, nullptr);
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
-}
-
+// The warden has emptied the bounding set already.
 void drop_capabilities() {
-  for (int capability = 0; capability <= CAP_LAST_CAP; ++capability) {
-    if (prctl(PR_CAPBSET_DROP, capability) != 0 && capability == 0) break;  // not allowed to
-  }
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct none[2] = {};
   prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
@@ -93,7 +82,9 @@ void write_oom_score(int score) {
 
 void enter_worker(const WorkerSettings& settings, const char* text) {
   prctl(PR_SET_NAME, worker_name);
-  reset_signals();
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
   setsid();
   prctl(PR_SET_CHILD_SUBREAPER, 1);  // what it leaves behind stays below it and is found
   const rlimit no_core{0, 0};

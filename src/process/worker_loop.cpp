@@ -34,7 +34,10 @@ ChannelHeader* refused_in = nullptr;  // where a refused allocation is noted
 // fail.
 void on_no_memory() {
   rlimit data{};
-  if (refused_in != nullptr) refused_in->memory_flag.store(1, std::memory_order_relaxed);
+  if (refused_in != nullptr && refused_in->memory_flag.load(std::memory_order_relaxed) == 0) {
+    refused_in->memory_used.store(os::vm_data_self(), std::memory_order_relaxed);
+    refused_in->memory_flag.store(1, std::memory_order_relaxed);
+  }
   if (getrlimit(RLIMIT_DATA, &data) == 0 && data.rlim_cur < data.rlim_max) {
     data.rlim_cur = data.rlim_max;
     setrlimit(RLIMIT_DATA, &data);

@@ -36,7 +36,8 @@ struct Desk {
       const std::lock_guard lock(mutex);
       queue.push_back(waiter);
     }
-    auto token = co_await waiter.wait();
+    co_await waiter.wait();
+    const auto token = waiter.take();
     served.push_back(token ? name : -name);
   }
   void grant_front(int& shelf) {

@@ -42,8 +42,9 @@ class ParkingSpot {
   ParkingSpot& operator=(const ParkingSpot&) = delete;
   ~ParkingSpot();
 
-  /// Sleeps until `unpark`. True: woken; false: cancelled and taken back.
-  boost::asio::awaitable<bool> park(CancelHook* hook = nullptr);
+  /// Sleeps until `unpark`, or until it is cancelled and taken back: `cancelled` tells.
+  boost::asio::awaitable<void> park(CancelHook* hook = nullptr);
+  bool cancelled() const noexcept { return cancelled_; }
 
   /// Wakes the coroutine that sleeps here, or the next one to come. Only the first call counts.
   void unpark() noexcept;

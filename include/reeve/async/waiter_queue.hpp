@@ -31,11 +31,11 @@ class Waiter final : private CancelHook {
   /// For the owner of the queue: what this waiter wants.
   void* note = nullptr;
 
-  /// Waits for the grant. Empty: cancelled, or dismissed by the queue's owner.
-  boost::asio::awaitable<std::optional<T>> wait() {
-    co_await spot_.park(this);
-    co_return std::exchange(value_, std::nullopt);
-  }
+  /// Waits for the grant; `take` has it afterwards.
+  boost::asio::awaitable<void> wait() { return spot_.park(this); }
+
+  /// What was granted. Empty: cancelled, or dismissed by the queue's owner.
+  std::optional<T> take() noexcept { return std::exchange(value_, std::nullopt); }
 
  private:
   friend class WaiterQueue<T>;

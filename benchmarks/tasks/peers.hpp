@@ -1,0 +1,38 @@
+// The peers of the task store's benchmark: redis-server on loopback, SQLite one row per
+// transaction, fdatasync.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <string>
+
+namespace bench {
+
+struct Rate {
+  double per_second = 0;
+  double p50_us = 0;
+  double p99_us = 0;
+  double cpu_us = 0;  // of the client, or of everything where one process does it
+};
+
+/// A redis-server of our own on a free loopback port, stopped at the end. `ok()` is false without
+/// one.
+class Redis {
+ public:
+  Redis(const std::string& directory, bool append_always);
+  ~Redis();
+  Redis(const Redis&) = delete;
+  Redis& operator=(const Redis&) = delete;
+  bool ok() const { return ok_; }
+  /// `connections` coroutines, one SET of 256 bytes at a time over `ids` keys.
+  Rate set(int connections, int ids, double seconds);
+
+ private:
+  int pid_ = -1;
+  unsigned short port_ = 0;
+  bool ok_ = false;
+};
+
+Rate sqlite_one_row(const std::string& directory, int ids, double seconds);
+Rate raw_fdatasync(const std::string& directory, double seconds);
+
+}  // namespace bench

@@ -1,0 +1,229 @@
+// ReservationManager: the verbs on one exact ledger.
+#pragma once
+
+#include <deque>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "reeve/alloc/ledger.hpp"
+#include "reeve/base/clock.hpp"
+
+namespace reeve::alloc {
+
+enum class ReleaseOutcome : std::uint8_t { released, partly_released, already_released };
+
+/// Bounds and defaults of a manager.
+struct ManagerOptions {
+  Time ttl = 300'000'000'000;  ///< ns a hold lives without confirmation (300 s)
+  std::size_t remembered =
+      65536;  ///< last states of ended reservations, and idempotency keys, kept
+};
+
+/// What `audit()` found: sums over live reservations against the accounts.
+struct Audit {
+  std::size_t reservations = 0;
+  std::vector<std::string> differences;  ///< empty: every account agrees to the unit
+  bool clean() const noexcept { return differences.empty(); }
+};
+
+/// Reserves capacity of registered resources, now or in a later window, all or nothing.
+///
+/// Every verb first settles what the clock made due: holds expire, windows begin and end. A window
+/// that ends without release goes on ("overrun") until it is released, and what was booked behind
+/// it starts late instead of twice. A refused verb changes nothing.
+///
+/// Threads: one at a time.
+class ReservationManager {
+ public:
+  explicit ReservationManager(Dimensions dims, const Clock& clock = SystemClock::instance(),
+                              ManagerOptions options = {});
+
+  /// Every entry from now on goes to `journal`; set it first, before anything is registered.
+  void set_journal(Journal journal) { ledger_.set_journal(std::move(journal)); }
+
+  /// Errors: duplicate (name), invalid_amount (negative or no capacity), overflow (of cluster
+  /// totals).
+  Result<ResourceId> register_resource(Resource resource);
+
+  /// Changes capacity. Below what is in use the difference is debt: nothing is placed until it is
+  /// paid. Errors: unknown_resource, invalid_amount, overflow.
+  Result<void> resize_resource(ResourceId id, const Amounts& capacity);
+
+  /// Draining resources keep what they have and get nothing new; `resume_resource` ends that.
+  /// Errors: unknown_resource.
+  Result<void> drain_resource(ResourceId id);
+  Result<void> resume_resource(ResourceId id);
+
+  /// Errors: unknown_resource, in_use.
+  Result<void> remove_resource(ResourceId id);
+
+  /// Errors: unknown_resource.
+  Result<ResourceId> find_resource(std::string_view name) const;
+
+  Result<QuotaId> add_quota(QuotaSpec spec) { return ledger_.quotas().add(std::move(spec)); }
+  Result<void> move_quota(QuotaId node, QuotaId parent) {
+    return ledger_.quotas().move(node, parent);
+  }
+
+  /// Holds what `request` asks for until it is confirmed or `ttl` is over.
+  /// With a key, a repeated call returns the first answer.
+  ///
+  /// Errors: invalid_request, invalid_amount, invalid_constraint, unknown_resource (preferred),
+  ///         unmet_constraint, infeasible, affinity, busy, quota_exceeded, unknown_quota,
+  ///         key_conflict.
+  /// Cost:   O(pieces * resources); a resource with later bookings adds O(k log k) of its k lines.
+  Result<ReservationId> create_reservation(std::string_view requester, const Request& request,
+                                           Strategy strategy = Strategy::balanced,
+                                           std::optional<Time> ttl = std::nullopt);
+
+  /// Errors: expired, wrong_state, unknown_reservation. Confirming twice is confirming once.
+  Result<void> confirm_reservation(ReservationId id);
+
+  /// Held: lives `by` longer from now. Confirmed with an end: ends `by` later.
+  /// Errors: invalid_request (by <= 0), busy, expired, wrong_state, unknown_reservation.
+  Result<void> extend_reservation(ReservationId id, Time by);
+
+  /// Gives back everything, or the parts named. Releasing twice is `already_released`.
+  /// Errors: not_held, invalid_amount, unknown_resource, unknown_reservation.
+  Result<ReleaseOutcome> release_reservation(ReservationId id, std::span<const Line> part = {});
+
+  /// Errors: wrong_state unless held, unknown_reservation.
+  Result<void> cancel_reservation(ReservationId id);
+
+  /// Ends `victims` and creates `request` in their place, or changes nothing.
+  /// Errors: those of create_reservation; invalid_request for a request with a key.
+  Result<ReservationId> replace(std::span<const ReservationId> victims, std::string_view requester,
+                                const Request& request, Strategy strategy = Strategy::balanced);
+
+  /// Shrinks every elastic line of `id` to its least.
+  /// Errors: wrong_state, unknown_reservation.
+  Result<Amounts> shrink_to_least(ReservationId id);
+
+  /// Settles what the clock made due; returns how many holds expired.
+  std::size_t cleanup_expired_reservations();
+
+  /// The lines `request` would get now if `without` were gone. Changes nothing.
+  Result<std::vector<Line>> plan(const Request& request, Strategy strategy = Strategy::balanced,
+                                 std::span<const ReservationId> without = {});
+
+  /// The first instant at which `request` fits, given what is known of the ends of windows.
+  /// Errors: busy when no known end helps, and those of create_reservation.
+  Result<Time> earliest(const Request& request, Strategy strategy = Strategy::balanced);
+
+  /// State, also of the last ended ones.
+  /// Errors: unknown_reservation; wrong_state for one that ended too long ago to know how.
+  Result<State> state(ReservationId id) const;
+  /// The live reservation, or null.
+  const Reservation* find(ReservationId id) const;
+  /// Ids of live reservations, in slot order.
+  std::vector<ReservationId> live() const;
+
+  ResourceState resource_state(ResourceId id) const;
+  const Resource& resource(ResourceId id) const { return resources_[static_cast<std::size_t>(id)]; }
+  std::size_t resource_count() const noexcept { return resources_.size(); }
+  const std::string& owner_name(std::uint32_t owner) const { return owner_names_[owner]; }
+
+  const Ledger& ledger() const noexcept { return ledger_; }
+  const Dimensions& dimensions() const noexcept { return dims_; }
+  Time now() const { return clock_->now().time_since_epoch().count(); }
+
+  /// Sums all live reservations again and compares resources, owners and quotas.
+  Audit audit() const;
+
+ private:
+  struct Timer {
+    Time at;
+    std::uint8_t kind;  // 0 end, 1 deadline, 2 start: the order in which simultaneous ones run
+    ReservationId id;
+    friend auto operator<=>(const Timer&, const Timer&) = default;
+  };
+  struct Known {
+    ReservationId id;
+    std::uint64_t digest;
+  };
+  struct Window {
+    Time start;
+    Time end;
+  };
+
+  Reservation* live_record(ReservationId id);
+  Refusal refuse_ended(ReservationId id) const;
+  void settle();
+  void start_due();
+  bool try_start(ReservationId id);
+  void finish(ReservationId id, State how);
+  void add_timer(Timer timer);
+  std::uint32_t intern_owner(std::string_view name);
+  Column column_of(const Reservation& r) const;
+  void post(ReservationId id, const Line& line, const Amounts& delta);
+  ReservationId open_slot(std::string_view requester, const Request& request, Window window,
+                          Time ttl);
+
+  // Planning (placement.cpp): fills plan_ and leaves the accounts as they are.
+  Result<void> validate_request(const Request& request, Strategy strategy) const;
+  Result<void> make_plan(const Request& request, Strategy strategy, Window window);
+  Result<void> place_gang(const Request& request, Strategy strategy, Window window, bool least,
+                          std::int64_t only_domain);
+  Result<void> place_packed(const Request& request, Strategy strategy, Window window, bool least);
+  Result<std::size_t> place_piece(const Request& request, const Demand& demand,
+                                  const Amounts& amount, Strategy strategy, Window window,
+                                  std::int64_t only_domain);
+  Refusal explain(const Demand& demand, const Amounts& amount, bool blocked_by_affinity) const;
+  bool fits(std::size_t resource, const Amounts& amount, Window window);
+  Amounts peak(std::size_t resource, Window window);
+  bool affinity_allows(const Request& request, std::size_t resource) const;
+  int soft_misses(const Request& request, std::size_t resource) const;
+  bool domain_has(std::size_t resource, const Affinity& rule) const;
+  std::int64_t base_score(std::size_t resource, const Demand& demand, const Amounts& amount,
+                          Strategy strategy) const;
+  std::int64_t domain_of(std::size_t resource, const std::string& key) const;
+  void clear_plan();
+  void hide(std::span<const ReservationId> ids, bool hidden);
+
+  Dimensions dims_;
+  const Clock* clock_;
+  ManagerOptions options_;
+  Ledger ledger_;
+  Amounts total_;    // of capacity
+  Amounts largest_;  // capacity of one resource, per dimension; never shrinks
+  std::vector<Resource> resources_;
+  std::vector<std::uint32_t> class_of_;  // resources with equal capabilities
+  std::vector<Capabilities> classes_;
+  std::vector<std::vector<std::uint32_t>> on_resource_;  // slots with a line there
+  std::vector<std::uint32_t> bookings_on_;               // of those, not started
+  std::vector<std::string> owner_names_;
+  struct NameHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view s) const noexcept {
+      return std::hash<std::string_view>{}(s);
+    }
+  };
+  std::unordered_map<std::string, std::uint32_t, NameHash, std::equal_to<>> owner_ids_;
+  std::vector<Reservation> slots_;
+  std::vector<std::uint32_t> free_slots_;
+  std::vector<Timer> timers_;  // min-heap; stale entries are skipped
+  std::vector<ReservationId> due_;
+  std::deque<std::pair<ReservationId, State>> ended_;
+  std::unordered_map<std::string, Known> keys_;
+  std::deque<std::string> key_order_;
+  std::size_t hard_anti_live_ = 0;
+  std::size_t expired_ = 0;
+
+  // Scratch of one plan.
+  std::vector<Line> plan_;
+  std::vector<Amounts> overlay_;
+  std::vector<std::uint32_t> touched_;
+  std::vector<char> hidden_;
+  std::vector<char> class_ok_;
+  std::vector<std::pair<std::int64_t, int>> used_domains_;
+  struct Step {
+    Time at;
+    Amounts delta;
+  };
+  std::vector<Step> steps_;
+};
+
+}  // namespace reeve::alloc

@@ -1,0 +1,103 @@
+// Markov chain samplers with limits: NUTS, HMC and random-walk Metropolis that can stop and resume.
+#pragma once
+
+#include <reeve/base/clock.hpp>
+#include <reeve/mcmc/run.hpp>
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+namespace reeve::mcmc {
+
+enum class Algorithm { nuts, hmc, random_walk };
+enum class Metric { automatic, unit, diagonal, dense };  ///< automatic: dense up to 64 parameters
+enum class Adaptation {
+  fisher,  ///< pooled over the chains, metric by Fisher divergence: short warm-up
+  stan     ///< Stan's expanding windows, each chain for itself: for comparison
+};
+
+/// How to sample. find_fault names the first field that cannot work.
+struct SampleOptions {
+  Algorithm algorithm = Algorithm::nuts;
+  Metric metric = Metric::automatic;
+  Adaptation adaptation = Adaptation::fisher;
+  std::size_t chains = 4;   ///< 1 to 1024
+  std::size_t warmup = 0;   ///< per chain; 0: max(150, 10 D) for fisher, 1000 for stan, 2000 random walk
+  std::size_t draws = 1000; ///< per chain, at most
+  std::uint64_t seed = 1;
+  double target_accept = 0.8;     ///< in (0, 1)
+  std::uint32_t max_depth = 10;   ///< at most 2^max_depth leapfrogs a draw; 1 to 15
+  std::uint32_t leapfrogs = 16;   ///< HMC only: each draw takes 1 to this many
+  double init_radius = 2;         ///< starting points uniform in +-this, unconstrained
+  double target_ess = 0;          ///< stop when min(bulk, tail) ESS of every parameter reaches it; 0: never
+  Checks checks;
+};
+std::optional<std::string> find_fault(const SampleOptions& options, std::size_t dimension);
+
+/// When to give up early. Polled at every leapfrog step (every few while gradients take nanoseconds).
+struct StopWhen {
+  StopWhen() = default;
+  explicit StopWhen(Clock::duration limit, const Clock& c = SystemClock::instance())
+      : clock(&c), deadline(c.now() + limit) {}
+  explicit StopWhen(std::stop_token token) : stop(std::move(token)) {}
+
+  const Clock* clock = &SystemClock::instance();
+  std::optional<Clock::time_point> deadline;
+  std::stop_token stop;
+};
+
+/// Chains that advance in lock-step, one transition at a time. A stop in the middle of a trajectory
+/// drops that trajectory and puts its random numbers back, so the draws do not depend on where a run
+/// was interrupted: checkpoint, kill, resume and an uninterrupted run give the same bytes (on the same
+/// kind of CPU and build).
+///
+/// Threads: one at a time.
+/// Source:  Hoffman and Gelman (2014); Betancourt (2017) for the multinomial variant and the generalised
+///          criterion; Nesterov dual averaging; docs/mcmc/nuts.md.
+class Sampler {
+ public:
+  /// Errors: ConfigError for a fault in the options or a density without the gradient that is needed.
+  Sampler(Density density, SampleOptions options);
+  ~Sampler();
+  Sampler(Sampler&&) noexcept;
+  Sampler& operator=(Sampler&&) noexcept;
+
+  /// Starting points, chain-major, unconstrained; instead of random ones. Only before the first advance.
+  void start_at(std::span<const double> points);
+
+  /// Runs at most `transitions` further transitions. True when sampling is complete.
+  ///
+  /// Errors: Error when no starting point has a finite density; whatever the density throws (the
+  ///         sampler stays at the last completed transition).
+  bool advance(const StopWhen& stop = {}, std::size_t transitions = SIZE_MAX);
+  bool finished() const noexcept;
+  /// Why the last advance returned before its time: deadline or cancelled; otherwise ok.
+  Status stopped() const noexcept;
+  std::size_t completed_transitions() const noexcept;
+
+  Run result() const;
+
+  /// Everything needed to go on, as bytes. Cost: proportional to the draws so far.
+  std::string checkpoint() const;
+  /// Errors: ConfigError for damaged bytes, or bytes of another density or version.
+  static Sampler resume(Density density, std::string_view bytes);
+
+ private:
+  struct State;
+  explicit Sampler(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// Samples to the end, or to the stop.
+Run sample(const Density& density, const SampleOptions& options = {}, const StopWhen& stop = {});
+
+/// Like `sample`, keeping `path` up to date (written beside and renamed, every `every` transitions), and
+/// going on from it when it exists. The file stays when the run was stopped, and is removed at the end.
+Run sample_resumable(const Density& density, const SampleOptions& options, const std::string& path,
+                     const StopWhen& stop = {}, std::size_t every = 1000);
+
+}  // namespace reeve::mcmc

@@ -1,0 +1,86 @@
+// Runs work under a task record: attempts, progress, retries, time limit, cancellation.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <reeve/tasks/task_store.hpp>
+#include <string>
+
+namespace reeve::tasks {
+
+/// Takes progress from work, from any thread: `sink(percent)`. Give it to whatever runs the work: a
+/// coroutine, or the progress callback of a leased worker. Copies are cheap and may outlive the
+/// task.
+///
+/// Effect: at most `per_second` reports reach the record, the last one always does; a fallen or
+/// late report
+///         is dropped in silence, so a worker that was given up cannot disturb the next attempt.
+class ProgressSink {
+ public:
+  struct State;
+  ProgressSink() noexcept = default;
+  explicit ProgressSink(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+  void operator()(double percent) const noexcept;
+  std::uint32_t attempt() const noexcept;
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+/// What a store that fails means for the work it records.
+enum class StorePolicy : std::uint8_t {
+  strict,       ///< the error ends the work: no record, no work
+  best_effort,  ///< the work goes on and keeps its result; the failure is counted
+};
+
+struct TrackOptions {
+  TrackOptions() = default;
+
+  int tries_max = 1;                              ///< attempts in all, 1 to 1000
+  std::chrono::milliseconds backoff_min{15'000};  ///< full jitter: 0 to min * 2^n
+  std::chrono::milliseconds backoff_max = std::chrono::hours{24 * 7};
+  std::chrono::milliseconds time_limit{0};  ///< of one attempt; 0: none
+  int progress_per_second = 10;
+  StorePolicy store_policy = StorePolicy::strict;
+  bool retry_after_crash = false;
+  /// Whether an attempt that threw this is tried again. Default: any std::exception.
+  std::function<bool(const std::exception&)> retry_if;
+};
+
+struct TrackReport {
+  TrackReport() = default;
+
+  TaskRecord record;                     ///< empty when the store never answered (best_effort)
+  TaskState state = TaskState::pending;  ///< completed, failed or cancelled
+  Json result;
+  std::string error;
+  int attempts = 0;
+  int store_failures = 0;
+};
+
+/// The delay before try `n + 1` (n counts from 1): uniform in [0, min(backoff_max, backoff_min *
+/// 2^(n-1))].
+std::chrono::milliseconds full_jitter(int n, std::chrono::milliseconds backoff_min,
+                                      std::chrono::milliseconds backoff_max,
+                                      double uniform) noexcept;
+
+using TrackedWork = std::function<boost::asio::awaitable<Json>(ProgressSink)>;
+
+/// Runs `work` under the record `id`, which is created when absent.
+///
+/// Effect:       pending -> running (attempt n) -> completed | retry_wait -> ... | failed |
+/// cancelled. A
+///               failure of the work is in the report and the record, it is not thrown.
+/// Cancellation: `cancel_task(id)`, from anyone, cancels the work's coroutine and with it what it
+/// awaits (a
+///               worker's run, which kills); the record becomes cancelled. Cancelling this
+///               coroutine does the same. Cancelled work is never retried. A time limit cancels the
+///               work too: the record is failed with reason "time_limit".
+/// Errors:       TaskError with StorePolicy::strict; ConfigError for options out of range.
+boost::asio::awaitable<TrackReport> tracked(TaskStore& store, std::string_view id, TrackedWork work,
+                                            TrackOptions options = TrackOptions());
+
+}  // namespace reeve::tasks

@@ -1,0 +1,381 @@
+// Planning: which resource each piece of a gang goes to. Accounts stay as they are.
+#include <algorithm>
+
+#include "reeve/alloc/reservation_manager.hpp"
+
+namespace reeve::alloc {
+
+namespace {
+
+__extension__ typedef __int128 Wide;
+
+// value / of in millionths, rounded down; exact enough to rank, the same everywhere.
+std::int64_t ppm(std::int64_t value, std::int64_t of) {
+  return of == 0 ? 0 : static_cast<std::int64_t>(Wide{value} * 1'000'000 / of);
+}
+
+Refusal unusable(std::string why) {
+  return {.code = Code::invalid_request, .subject = std::move(why)};
+}
+
+}  // namespace
+
+Result<void> ReservationManager::validate_request(const Request& request, Strategy strategy) const {
+  if (request.gang.empty()) return unusable("the gang is empty");
+  if (request.duration <= 0) return unusable("the duration must be positive");
+  if (request.quota != QuotaId::none && !ledger_.quotas().contains(request.quota))
+    return Refusal{.code = Code::unknown_quota, .subject = "of the request"};
+  if (strategy == Strategy::quota && request.quota == QuotaId::none)
+    return unusable("strategy quota needs a quota node");
+  Amounts sum;
+  for (const auto& d : request.gang) {
+    if (d.count <= 0) return unusable("a count must be positive");
+    if (d.amount.any_negative() || d.amount.is_zero() || d.least.any_negative() ||
+        !d.least.fits(d.amount))
+      return Refusal{.code = Code::invalid_amount, .subject = "of a demand"};
+    if (!sum.add_checked(d.amount, d.count))
+      return Refusal{.code = Code::overflow, .subject = "of the gang"};
+    for (const auto& c : d.where)
+      if (auto ok = validate(c); !ok) return ok;
+    for (auto p : d.preferred)
+      if (static_cast<std::size_t>(p) >= resources_.size())
+        return Refusal{.code = Code::unknown_resource,
+                       .subject = numbered(static_cast<unsigned>(p))};
+  }
+  for (DimId i = 0; i < max_dims; ++i)
+    if (sum[i] > 0 && i >= dims_.size())
+      return Refusal{.code = Code::unknown_dimension, .subject = numbered(i)};
+  for (DimId i = 0; i < max_dims; ++i)
+    if (sum[i] > total_[i]) {
+      const bool elastic = std::any_of(request.gang.begin(), request.gang.end(),
+                                       [](const Demand& d) { return !d.least.is_zero(); });
+      if (!elastic)
+        return Refusal{.code = Code::infeasible,
+                       .subject = dims_[i].name,
+                       .asked = sum[i],
+                       .available = total_[i]};
+    }
+  return {};
+}
+
+void ReservationManager::clear_plan() {
+  for (auto r : touched_) overlay_[r] = {};
+  touched_.clear();
+  plan_.clear();
+  used_domains_.clear();
+}
+
+void ReservationManager::hide(std::span<const ReservationId> ids, bool hidden) {
+  for (const auto& id : ids) {
+    if (hidden_[id.slot] == (hidden ? 1 : 0)) continue;
+    hidden_[id.slot] = hidden ? 1 : 0;
+    const Reservation& r = slots_[id.slot];
+    if (r.quota == QuotaId::none) continue;
+    for (const auto& line : r.lines)
+      ledger_.quotas().charge(r.quota, hidden ? Amounts{} - line.amount : line.amount);
+  }
+}
+
+Amounts ReservationManager::peak(std::size_t resource, Window window) {
+  steps_.clear();
+  Amounts usage;
+  for (auto slot : on_resource_[resource]) {
+    const Reservation& r = slots_[slot];
+    if (hidden_[slot]) continue;
+    Window w{r.started ? INT64_MIN : std::max(r.start, now()), r.overrun ? forever : r.end};
+    // A booking that starts late keeps its length.
+    if (!r.started && r.end != forever) w.end = w.start + (r.end - r.start);
+    if (w.start >= window.end || w.end <= window.start) continue;
+    for (const auto& line : r.lines) {
+      if (static_cast<std::size_t>(line.resource) != resource) continue;
+      if (w.start <= window.start) {
+        usage += line.amount;
+      } else {
+        steps_.push_back({w.start, line.amount});
+      }
+      if (w.end < window.end) steps_.push_back({w.end, Amounts{} - line.amount});
+    }
+  }
+  std::sort(steps_.begin(), steps_.end(), [](const Step& a, const Step& b) { return a.at < b.at; });
+  Amounts most = usage;
+  for (std::size_t i = 0; i < steps_.size();) {
+    const Time at = steps_[i].at;
+    for (; i < steps_.size() && steps_[i].at == at; ++i) usage += steps_[i].delta;
+    for (DimId d = 0; d < max_dims; ++d) most[d] = std::max(most[d], usage[d]);
+  }
+  return most;
+}
+
+bool ReservationManager::fits(std::size_t resource, const Amounts& amount, Window window) {
+  const auto& account = ledger_.resources()[resource];
+  if (!account.open || account.removed) return false;
+  const Amounts wanted = amount + overlay_[resource];
+  if (window.start <= now() && bookings_on_[resource] == 0) {
+    Amounts free = account.free();
+    for (auto slot : on_resource_[resource]) {
+      if (!hidden_[slot]) continue;
+      for (const auto& line : slots_[slot].lines)
+        if (static_cast<std::size_t>(line.resource) == resource) free += line.amount;
+    }
+    for (DimId d = 0; d < max_dims; ++d)
+      if (amount[d] > 0 && wanted[d] > free[d]) return false;
+    return true;
+  }
+  const Amounts most = peak(resource, window);
+  for (DimId d = 0; d < max_dims; ++d)
+    if (amount[d] > 0 && wanted[d] > account.capacity[d] - most[d]) return false;
+  return true;
+}
+
+std::int64_t ReservationManager::domain_of(std::size_t resource, const std::string& key) const {
+  if (key.empty()) return static_cast<std::int64_t>(resource);
+  // The first class with an equal value stands for the domain; resources without it are alone.
+  const auto& mine = classes_[class_of_[resource]];
+  const auto value = mine.find(key);
+  if (value == mine.end()) return static_cast<std::int64_t>(resource);
+  for (std::size_t c = 0; c < classes_.size(); ++c) {
+    const auto other = classes_[c].find(key);
+    if (other != classes_[c].end() && other->second == value->second)
+      return -1 - static_cast<std::int64_t>(c);
+  }
+  return static_cast<std::int64_t>(resource);
+}
+
+bool ReservationManager::domain_has(std::size_t resource, const Affinity& rule) const {
+  const auto domain = domain_of(resource, rule.domain);
+  for (std::size_t r = 0; r < on_resource_.size(); ++r) {
+    if (rule.domain.empty() ? r != resource : domain_of(r, rule.domain) != domain) continue;
+    for (auto slot : on_resource_[r])
+      if (!hidden_[slot] && slots_[slot].tags && slots_[slot].tags->label == rule.label)
+        return true;
+  }
+  return false;
+}
+
+bool ReservationManager::affinity_allows(const Request& request, std::size_t resource) const {
+  for (const auto& rule : request.affinity)
+    if (rule.hard && domain_has(resource, rule) == rule.anti) return false;
+  if (hard_anti_live_ == 0 || request.label.empty()) return true;
+  // Those already here may refuse the newcomer.
+  for (std::size_t r = 0; r < on_resource_.size(); ++r)
+    for (auto slot : on_resource_[r]) {
+      if (hidden_[slot] || !slots_[slot].tags) continue;
+      for (const auto& rule : slots_[slot].tags->affinity)
+        if (rule.hard && rule.anti && rule.label == request.label &&
+            domain_of(r, rule.domain) == domain_of(resource, rule.domain))
+          return false;
+    }
+  return true;
+}
+
+int ReservationManager::soft_misses(const Request& request, std::size_t resource) const {
+  int misses = 0;
+  for (const auto& rule : request.affinity)
+    if (!rule.hard) misses += domain_has(resource, rule) == rule.anti;
+  return misses;
+}
+
+std::int64_t ReservationManager::base_score(std::size_t resource, const Demand& demand,
+                                            const Amounts& amount, Strategy strategy) const {
+  const auto& account = ledger_.resources()[resource];
+  const Amounts free = account.free() - overlay_[resource];
+  std::int64_t left = 0;
+  std::int64_t used = 0;
+  for (DimId d = 0; d < max_dims; ++d) {
+    if (amount[d] == 0) continue;
+    left += ppm(free[d] - amount[d], largest_[d]);
+    used = std::max(used, ppm(account.capacity[d] - free[d], account.capacity[d]));
+  }
+  const bool preferred = std::find(demand.preferred.begin(), demand.preferred.end(),
+                                   static_cast<ResourceId>(resource)) != demand.preferred.end();
+  switch (strategy) {
+    case Strategy::greedy:
+    case Strategy::worst_fit:
+      return -left;
+    case Strategy::best_fit:
+      return left;
+    case Strategy::balanced:
+    case Strategy::quota:
+      return used;
+    case Strategy::priority:
+      return (preferred ? 0 : std::int64_t{100'000'000'000}) - left;
+    case Strategy::optimized:
+      return used + (preferred ? 0 : 1'000'000);
+    case Strategy::first_fit:
+      return 0;
+  }
+  return 0;
+}
+
+Refusal ReservationManager::explain(const Demand& demand, const Amounts& amount,
+                                    bool blocked_by_affinity) const {
+  std::vector<std::size_t> left;
+  for (std::size_t r = 0; r < resources_.size(); ++r)
+    if (!ledger_.resources()[r].removed) left.push_back(r);
+  for (const auto& c : demand.where) {
+    std::erase_if(left, [&](std::size_t r) { return !satisfies(classes_[class_of_[r]], c); });
+    if (left.empty()) return {.code = Code::unmet_constraint, .subject = c.key};
+  }
+  // Capacity first: a dimension in which none of them could ever hold the piece.
+  for (DimId d = 0; d < max_dims; ++d) {
+    if (amount[d] == 0) continue;
+    std::int64_t most = 0;
+    for (auto r : left) most = std::max(most, ledger_.resources()[r].capacity[d]);
+    std::erase_if(left,
+                  [&](std::size_t r) { return ledger_.resources()[r].capacity[d] < amount[d]; });
+    if (left.empty())
+      return {.code = Code::infeasible,
+              .subject = dims_[d].name,
+              .asked = amount[d],
+              .available = most};
+  }
+  if (blocked_by_affinity) return {.code = Code::affinity, .subject = "affinity or spread"};
+  std::erase_if(left, [&](std::size_t r) { return !ledger_.resources()[r].open; });
+  for (DimId d = 0; d < max_dims; ++d) {
+    if (amount[d] == 0) continue;
+    std::int64_t most = INT64_MIN;
+    for (auto r : left) most = std::max(most, ledger_.resources()[r].free()[d] - overlay_[r][d]);
+    std::erase_if(left, [&](std::size_t r) {
+      return ledger_.resources()[r].free()[d] - overlay_[r][d] < amount[d];
+    });
+    if (left.empty())
+      return {.code = Code::busy,
+              .subject = dims_[d].name,
+              .asked = amount[d],
+              .available = most == INT64_MIN ? 0 : most};
+  }
+  return {.code = Code::busy, .subject = "time"};
+}
+
+Result<std::size_t> ReservationManager::place_piece(const Request& request, const Demand& demand,
+                                                    const Amounts& amount, Strategy strategy,
+                                                    Window window, std::int64_t only_domain) {
+  class_ok_.assign(classes_.size(), 1);
+  if (!demand.where.empty())
+    for (std::size_t c = 0; c < classes_.size(); ++c)
+      class_ok_[c] = !first_unmet(classes_[c], demand.where);
+  const bool plain = request.spread == Spread::any || request.spread == Spread::strict_pack;
+  bool blocked = false;
+  std::size_t best = SIZE_MAX;
+  std::pair<std::int64_t, std::int64_t> best_score{};
+  for (std::size_t r = 0; r < resources_.size(); ++r) {
+    if (!class_ok_[class_of_[r]] || !fits(r, amount, window)) continue;
+    if (only_domain != INT64_MIN && domain_of(r, request.spread_domain) != only_domain) continue;
+    if (!affinity_allows(request, r)) {
+      blocked = true;
+      continue;
+    }
+    std::int64_t rank =
+        request.affinity.empty() ? 0 : soft_misses(request, r) * std::int64_t{1'000'000};
+    if (!plain) {
+      const auto domain = domain_of(r, request.spread_domain);
+      int used = 0;
+      for (const auto& [d, n] : used_domains_) used += d == domain ? n : 0;
+      if (request.spread == Spread::strict_spread && used > 0) {
+        blocked = true;
+        continue;
+      }
+      rank += request.spread == Spread::pack ? (used > 0 ? 0 : 1) : used;
+    }
+    const std::pair score{rank, base_score(r, demand, amount, strategy)};
+    if (best == SIZE_MAX || score < best_score) {
+      best = r;
+      best_score = score;
+      if (strategy == Strategy::first_fit && plain && rank == 0) break;
+    }
+  }
+  if (best == SIZE_MAX) return explain(demand, amount, blocked);
+  return best;
+}
+
+Result<void> ReservationManager::place_gang(const Request& request, Strategy strategy,
+                                            Window window, bool least, std::int64_t only_domain) {
+  clear_plan();
+  Amounts sum;
+  for (const auto& demand : request.gang) {
+    const bool elastic = !demand.least.is_zero();
+    const Amounts& amount = least && elastic ? demand.least : demand.amount;
+    for (std::int32_t k = 0; k < demand.count; ++k) {
+      auto at = place_piece(request, demand, amount, strategy, window, only_domain);
+      if (!at) return at.refusal();
+      plan_.push_back({static_cast<ResourceId>(*at), amount, elastic ? demand.least : amount});
+      overlay_[*at] += amount;
+      touched_.push_back(static_cast<std::uint32_t>(*at));
+      if (request.spread != Spread::any)
+        used_domains_.emplace_back(domain_of(*at, request.spread_domain), 1);
+      sum += amount;
+    }
+  }
+  if (request.quota != QuotaId::none) return ledger_.quotas().check(request.quota, sum);
+  return {};
+}
+
+Result<void> ReservationManager::place_packed(const Request& request, Strategy strategy,
+                                              Window window, bool least) {
+  std::vector<std::int64_t> tried;
+  Result<void> last = Refusal{.code = Code::affinity, .subject = "strict_pack"};
+  for (std::size_t r = 0; r < resources_.size(); ++r) {
+    const auto domain = domain_of(r, request.spread_domain);
+    if (std::find(tried.begin(), tried.end(), domain) != tried.end()) continue;
+    tried.push_back(domain);
+    last = place_gang(request, strategy, window, least, domain);
+    if (last) return last;
+  }
+  return last;
+}
+
+Result<void> ReservationManager::make_plan(const Request& request, Strategy strategy,
+                                           Window window) {
+  const auto attempt = [&](bool least) {
+    return request.spread == Spread::strict_pack
+               ? place_packed(request, strategy, window, least)
+               : place_gang(request, strategy, window, least, INT64_MIN);
+  };
+  auto full = attempt(false);
+  if (full) return full;
+  const bool elastic = std::any_of(request.gang.begin(), request.gang.end(),
+                                   [](const Demand& d) { return !d.least.is_zero(); });
+  return elastic ? attempt(true) : full;
+}
+
+Result<std::vector<Line>> ReservationManager::plan(const Request& request, Strategy strategy,
+                                                   std::span<const ReservationId> without) {
+  settle();
+  if (auto ok = validate_request(request, strategy); !ok) return ok.refusal();
+  for (const auto& id : without)
+    if (!find(id)) return refuse_ended(id);
+  const Time start = std::max(request.not_before, now());
+  const Time end = request.duration > forever - start ? forever : start + request.duration;
+  hide(without, true);
+  auto ok = make_plan(request, strategy, {start, end});
+  std::vector<Line> lines = plan_;
+  clear_plan();
+  hide(without, false);
+  if (!ok) return ok.refusal();
+  return lines;
+}
+
+Result<Time> ReservationManager::earliest(const Request& request, Strategy strategy) {
+  settle();
+  if (auto ok = validate_request(request, strategy); !ok) return ok.refusal();
+  std::vector<Time> instants{std::max(request.not_before, now())};
+  for (const auto& r : slots_) {
+    if (terminal(r.state) || r.overrun || r.end == forever) continue;
+    const Time late = r.started ? 0 : std::max<Time>(0, now() - r.start);
+    if (r.end + late > instants[0]) instants.push_back(r.end + late);
+  }
+  std::sort(instants.begin(), instants.end());
+  instants.erase(std::unique(instants.begin(), instants.end()), instants.end());
+  Result<void> first;
+  for (std::size_t i = 0; i < instants.size(); ++i) {
+    const Time end =
+        request.duration > forever - instants[i] ? forever : instants[i] + request.duration;
+    auto ok = make_plan(request, strategy, {instants[i], end});
+    clear_plan();
+    if (ok) return instants[i];
+    if (i == 0) first = ok;
+  }
+  return first.refusal();
+}
+
+}  // namespace reeve::alloc

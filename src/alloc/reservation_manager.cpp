@@ -1,0 +1,290 @@
+// Slots, timers, and the creation of reservations.
+#include "reeve/alloc/reservation_manager.hpp"
+
+#include <algorithm>
+
+namespace reeve::alloc {
+
+namespace {
+
+enum TimerKind : std::uint8_t { at_end, at_deadline, at_start };
+
+Time after(Time at, Time by) {
+  Time sum = 0;
+  return by == forever || __builtin_add_overflow(at, by, &sum) ? forever : sum;
+}
+
+std::uint64_t mix(std::uint64_t h, std::uint64_t v) {
+  return (h ^ v) * 1099511628211ULL;
+}
+
+// Distinguishes requests under one idempotency key.
+std::uint64_t digest(std::string_view requester, const Request& r) {
+  std::uint64_t h = 14695981039346656037ULL;
+  const auto text = [&](std::string_view s) {
+    for (unsigned char c : s) h = mix(h, c);
+    h = mix(h, s.size());
+  };
+  text(requester);
+  for (const auto& d : r.gang) {
+    for (DimId i = 0; i < max_dims; ++i) {
+      h = mix(h, static_cast<std::uint64_t>(d.amount[i]));
+      h = mix(h, static_cast<std::uint64_t>(d.least[i]));
+    }
+    h = mix(h, static_cast<std::uint64_t>(d.count));
+    for (const auto& c : d.where) {
+      text(c.key);
+      h = mix(h, static_cast<std::uint64_t>(c.kind));
+      for (const auto& v : c.values) {
+        h = mix(h, v.index());
+        if (const auto* s = std::get_if<std::string>(&v)) text(*s);
+        if (const auto* n = std::get_if<std::int64_t>(&v))
+          h = mix(h, static_cast<std::uint64_t>(*n));
+        if (const auto* b = std::get_if<bool>(&v)) h = mix(h, *b);
+      }
+    }
+    for (auto p : d.preferred) h = mix(h, static_cast<std::uint64_t>(p));
+  }
+  h = mix(h, static_cast<std::uint64_t>(r.quota));
+  h = mix(h, static_cast<std::uint64_t>(r.priority));
+  h = mix(h, static_cast<std::uint64_t>(r.spread));
+  text(r.spread_domain);
+  text(r.label);
+  for (const auto& a : r.affinity) {
+    text(a.label);
+    text(a.domain);
+    h = mix(h, a.anti * 2 + a.hard);
+  }
+  return mix(mix(h, static_cast<std::uint64_t>(r.not_before)),
+             static_cast<std::uint64_t>(r.duration));
+}
+
+}  // namespace
+
+ReservationManager::ReservationManager(Dimensions dims, const Clock& clock, ManagerOptions options)
+    : dims_(std::move(dims)), clock_(&clock), options_(options) {}
+
+std::uint32_t ReservationManager::intern_owner(std::string_view name) {
+  if (const auto at = owner_ids_.find(name); at != owner_ids_.end()) return at->second;
+  const auto id = static_cast<std::uint32_t>(owner_names_.size());
+  owner_names_.emplace_back(name);
+  owner_ids_.emplace(std::string(name), id);
+  return id;
+}
+
+Column ReservationManager::column_of(const Reservation& r) const {
+  if (!r.started) return Column::booked;
+  return r.state == State::confirmed ? Column::committed : Column::held;
+}
+
+void ReservationManager::post(ReservationId id, const Line& line, const Amounts& delta) {
+  const auto& r = slots_[id.slot];
+  ledger_.post(id, static_cast<std::uint32_t>(line.resource), r.owner, r.quota, column_of(r), delta,
+               now());
+}
+
+void ReservationManager::add_timer(Timer timer) {
+  if (timer.at == forever) return;
+  if (timers_.size() > 64 && timers_.size() > 4 * (slots_.size() - free_slots_.size())) {
+    std::erase_if(timers_,
+                  [&](const Timer& t) { return slots_[t.id.slot].generation != t.id.generation; });
+    std::make_heap(timers_.begin(), timers_.end(), std::greater<>{});
+  }
+  timers_.push_back(timer);
+  std::push_heap(timers_.begin(), timers_.end(), std::greater<>{});
+}
+
+ReservationId ReservationManager::open_slot(std::string_view requester, const Request& request,
+                                            Window window, Time ttl) {
+  if (free_slots_.empty()) {
+    free_slots_.push_back(static_cast<std::uint32_t>(slots_.size()));
+    slots_.emplace_back();
+    hidden_.push_back(0);
+  }
+  const ReservationId id{free_slots_.back(), slots_[free_slots_.back()].generation};
+  free_slots_.pop_back();
+  Reservation& r = slots_[id.slot];
+  const Time at = now();
+  r.owner = intern_owner(requester);
+  r.quota = request.quota;
+  r.priority = request.priority;
+  r.state = State::held;
+  r.started = window.start <= at;
+  r.overrun = false;
+  r.created = at;
+  r.deadline = after(at, ttl);
+  r.start = window.start;
+  r.end = window.end;
+  r.lines.assign(plan_.begin(), plan_.end());
+  if (!request.label.empty() || !request.affinity.empty())
+    r.tags =
+        std::make_unique<Reservation::Tags>(Reservation::Tags{request.label, request.affinity, {}});
+  for (const auto& a : request.affinity) hard_anti_live_ += a.anti && a.hard;
+  for (const auto& line : r.lines) {
+    auto& slots = on_resource_[static_cast<std::size_t>(line.resource)];
+    if (std::find(slots.begin(), slots.end(), id.slot) == slots.end()) {
+      slots.push_back(id.slot);
+      bookings_on_[static_cast<std::size_t>(line.resource)] += !r.started;
+    }
+    post(id, line, line.amount);
+  }
+  add_timer({r.deadline, at_deadline, id});
+  if (!r.started) add_timer({r.start, at_start, id});
+  if (r.started) add_timer({r.end, at_end, id});
+  return id;
+}
+
+void ReservationManager::finish(ReservationId id, State how) {
+  Reservation& r = slots_[id.slot];
+  for (const auto& line : r.lines) {
+    post(id, line, Amounts{} - line.amount);
+    auto& slots = on_resource_[static_cast<std::size_t>(line.resource)];
+    if (const auto at = std::find(slots.begin(), slots.end(), id.slot); at != slots.end()) {
+      *at = slots.back();
+      slots.pop_back();
+      bookings_on_[static_cast<std::size_t>(line.resource)] -= !r.started;
+    }
+  }
+  if (r.tags)
+    for (const auto& a : r.tags->affinity) hard_anti_live_ -= a.anti && a.hard;
+  std::erase(due_, id);
+  r.tags.reset();
+  r.lines.clear();
+  r.state = how;
+  ++r.generation;
+  free_slots_.push_back(id.slot);
+  ended_.emplace_back(id, how);
+  if (ended_.size() > options_.remembered) ended_.pop_front();
+}
+
+bool ReservationManager::try_start(ReservationId id) {
+  Reservation& r = slots_[id.slot];
+  for (const auto& line : r.lines) overlay_[static_cast<std::size_t>(line.resource)] += line.amount;
+  bool room = true;
+  for (const auto& line : r.lines) {
+    const auto at = static_cast<std::size_t>(line.resource);
+    room = room && overlay_[at].fits(ledger_.resources()[at].free());
+  }
+  for (const auto& line : r.lines) overlay_[static_cast<std::size_t>(line.resource)] = {};
+  if (!room) return false;
+  for (const auto& line : r.lines) post(id, line, Amounts{} - line.amount);
+  const Time late = now() - r.start;
+  if (r.end != forever && late > 0) r.end = after(r.end, late);
+  for (std::size_t i = 0; i < r.lines.size(); ++i) {
+    const auto at = r.lines[i].resource;
+    const bool first =
+        std::none_of(r.lines.begin(), r.lines.begin() + static_cast<std::ptrdiff_t>(i),
+                     [&](const Line& l) { return l.resource == at; });
+    if (first) --bookings_on_[static_cast<std::size_t>(at)];
+  }
+  r.started = true;
+  for (const auto& line : r.lines) post(id, line, line.amount);
+  add_timer({r.end, at_end, id});
+  return true;
+}
+
+void ReservationManager::start_due() {
+  std::sort(due_.begin(), due_.end(), [&](ReservationId a, ReservationId b) {
+    return std::pair(slots_[a.slot].start, a) < std::pair(slots_[b.slot].start, b);
+  });
+  std::erase_if(due_, [&](ReservationId id) { return try_start(id); });
+}
+
+void ReservationManager::settle() {
+  const Time at = now();
+  bool any = false;
+  while (!timers_.empty() && timers_.front().at <= at) {
+    const Timer timer = timers_.front();
+    std::pop_heap(timers_.begin(), timers_.end(), std::greater<>{});
+    timers_.pop_back();
+    Reservation& r = slots_[timer.id.slot];
+    if (r.generation != timer.id.generation) continue;
+    any = true;
+    if (timer.kind == at_deadline && r.state == State::held && r.deadline <= at) {
+      finish(timer.id, State::expired);
+      ++expired_;
+    } else if (timer.kind == at_start && !r.started) {
+      due_.push_back(timer.id);
+    } else if (timer.kind == at_end && r.started && r.end <= at) {
+      r.overrun = true;
+    }
+  }
+  if (any && !due_.empty()) start_due();
+}
+
+std::size_t ReservationManager::cleanup_expired_reservations() {
+  const auto before = expired_;
+  settle();
+  return expired_ - before;
+}
+
+Reservation* ReservationManager::live_record(ReservationId id) {
+  return const_cast<Reservation*>(find(id));
+}
+
+const Reservation* ReservationManager::find(ReservationId id) const {
+  if (id.slot >= slots_.size()) return nullptr;
+  const auto& r = slots_[id.slot];
+  return r.generation == id.generation && !terminal(r.state) ? &r : nullptr;
+}
+
+std::vector<ReservationId> ReservationManager::live() const {
+  std::vector<ReservationId> ids;
+  for (std::uint32_t s = 0; s < slots_.size(); ++s)
+    if (!terminal(slots_[s].state)) ids.push_back({s, slots_[s].generation});
+  return ids;
+}
+
+Result<State> ReservationManager::state(ReservationId id) const {
+  if (const auto* r = find(id)) return r->state;
+  if (id.slot >= slots_.size() || id.generation >= slots_[id.slot].generation)
+    return Refusal{.code = Code::unknown_reservation};
+  const auto at =
+      std::find_if(ended_.rbegin(), ended_.rend(), [&](const auto& e) { return e.first == id; });
+  if (at == ended_.rend()) return Refusal{.code = Code::wrong_state, .subject = "ended long ago"};
+  return at->second;
+}
+
+Refusal ReservationManager::refuse_ended(ReservationId id) const {
+  const auto how = state(id);
+  if (!how) return how.refusal();
+  if (*how == State::expired) return {.code = Code::expired};
+  return {.code = Code::wrong_state, .subject = to_string(*how)};
+}
+
+Result<ReservationId> ReservationManager::create_reservation(std::string_view requester,
+                                                             const Request& request,
+                                                             Strategy strategy,
+                                                             std::optional<Time> ttl) {
+  settle();
+  std::uint64_t mark = 0;
+  if (!request.key.empty()) {
+    mark = digest(requester, request);
+    if (const auto at = keys_.find(request.key); at != keys_.end()) {
+      if (at->second.digest == mark) return at->second.id;
+      return Refusal{.code = Code::key_conflict, .subject = request.key};
+    }
+  }
+  if (ttl && *ttl <= 0)
+    return Refusal{.code = Code::invalid_request, .subject = "the time to live must be positive"};
+  if (auto ok = validate_request(request, strategy); !ok) return ok.refusal();
+  const Time start = std::max(request.not_before, now());
+  const Window window{start, after(start, request.duration)};
+  if (auto ok = make_plan(request, strategy, window); !ok) {
+    clear_plan();
+    return ok.refusal();
+  }
+  const auto id = open_slot(requester, request, window, ttl.value_or(options_.ttl));
+  clear_plan();
+  if (!request.key.empty()) {
+    keys_.emplace(request.key, Known{id, mark});
+    key_order_.push_back(request.key);
+    if (key_order_.size() > options_.remembered) {
+      keys_.erase(key_order_.front());
+      key_order_.pop_front();
+    }
+  }
+  return id;
+}
+
+}  // namespace reeve::alloc

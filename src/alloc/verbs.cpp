@@ -1,0 +1,160 @@
+// Confirm, extend, release, cancel, replace, shrink.
+#include <algorithm>
+
+#include "reeve/alloc/reservation_manager.hpp"
+
+namespace reeve::alloc {
+
+namespace {
+
+enum TimerKind : std::uint8_t { at_end, at_deadline };
+
+Time after(Time at, Time by) {
+  Time sum = 0;
+  return by == forever || __builtin_add_overflow(at, by, &sum) ? forever : sum;
+}
+
+}  // namespace
+
+Result<void> ReservationManager::confirm_reservation(ReservationId id) {
+  settle();
+  Reservation* r = live_record(id);
+  if (!r) return refuse_ended(id);
+  if (r->state == State::confirmed) return {};
+  for (const auto& line : r->lines)
+    if (r->started) post(id, line, Amounts{} - line.amount);
+  r->state = State::confirmed;
+  r->deadline = forever;
+  for (const auto& line : r->lines)
+    if (r->started) post(id, line, line.amount);
+  return {};
+}
+
+Result<void> ReservationManager::extend_reservation(ReservationId id, Time by) {
+  settle();
+  if (by <= 0)
+    return Refusal{.code = Code::invalid_request, .subject = "extend by a positive time"};
+  Reservation* r = live_record(id);
+  if (!r) return refuse_ended(id);
+  if (r->state == State::held) {
+    r->deadline = after(now(), by);
+    add_timer({r->deadline, at_deadline, id});
+    return {};
+  }
+  if (r->end == forever) return {};
+  const Window more{std::max(r->end, now()), after(std::max(r->end, now()), by)};
+  const ReservationId self[] = {id};
+  hide(self, true);
+  bool room = true;
+  for (const auto& line : r->lines) {
+    overlay_[static_cast<std::size_t>(line.resource)] += line.amount;
+    touched_.push_back(static_cast<std::uint32_t>(line.resource));
+  }
+  for (const auto& line : r->lines) {
+    const auto at = static_cast<std::size_t>(line.resource);
+    room = room && (peak(at, more) + overlay_[at]).fits(ledger_.resources()[at].capacity);
+  }
+  clear_plan();
+  hide(self, false);
+  if (!room) return Refusal{.code = Code::busy, .subject = "time after the window"};
+  r->end = more.end;
+  r->overrun = false;
+  if (r->started) add_timer({r->end, at_end, id});
+  return {};
+}
+
+Result<ReleaseOutcome> ReservationManager::release_reservation(ReservationId id,
+                                                               std::span<const Line> part) {
+  settle();
+  Reservation* r = live_record(id);
+  if (!r) {
+    if (id.slot < slots_.size() && id.generation < slots_[id.slot].generation)
+      return ReleaseOutcome::already_released;
+    return Refusal{.code = Code::unknown_reservation};
+  }
+  for (const auto& p : part) {
+    const auto at = static_cast<std::size_t>(p.resource);
+    if (at >= resources_.size())
+      return Refusal{.code = Code::unknown_resource, .subject = numbered(at)};
+    if (p.amount.any_negative() || p.amount.is_zero())
+      return Refusal{.code = Code::invalid_amount, .subject = resources_[at].name};
+    Amounts given;
+    Amounts held;
+    for (const auto& q : part)
+      if (q.resource == p.resource && !given.add_checked(q.amount))
+        return Refusal{.code = Code::overflow, .subject = resources_[at].name};
+    for (const auto& line : r->lines)
+      if (line.resource == p.resource) held += line.amount;
+    for (DimId d = 0; d < max_dims; ++d)
+      if (given[d] > held[d])
+        return Refusal{.code = Code::not_held,
+                       .subject = resources_[at].name,
+                       .asked = given[d],
+                       .available = held[d]};
+  }
+  for (auto p : part) {
+    for (auto& line : r->lines) {
+      if (line.resource != p.resource) continue;
+      Amounts take;
+      for (DimId d = 0; d < max_dims; ++d) take[d] = std::min(line.amount[d], p.amount[d]);
+      if (take.is_zero()) continue;
+      post(id, line, Amounts{} - take);
+      line.amount -= take;
+      for (DimId d = 0; d < max_dims; ++d) line.least[d] = std::min(line.least[d], line.amount[d]);
+      p.amount -= take;
+    }
+  }
+  const bool empty = std::all_of(r->lines.begin(), r->lines.end(),
+                                 [](const Line& l) { return l.amount.is_zero(); });
+  if (part.empty() || empty) {
+    finish(id, State::released);
+    start_due();
+    return ReleaseOutcome::released;
+  }
+  start_due();
+  return ReleaseOutcome::partly_released;
+}
+
+Result<void> ReservationManager::cancel_reservation(ReservationId id) {
+  settle();
+  const Reservation* r = find(id);
+  if (!r) return refuse_ended(id);
+  if (r->state != State::held) return refuse_ended(id);
+  finish(id, State::cancelled);
+  start_due();
+  return {};
+}
+
+Result<ReservationId> ReservationManager::replace(std::span<const ReservationId> victims,
+                                                  std::string_view requester,
+                                                  const Request& request, Strategy strategy) {
+  settle();
+  if (!request.key.empty())
+    return Refusal{.code = Code::invalid_request, .subject = "replace takes no idempotency key"};
+  for (const auto& v : victims)
+    if (!find(v)) return refuse_ended(v);
+  if (auto lines = plan(request, strategy, victims); !lines) return lines.refusal();
+  for (const auto& v : victims)
+    if (find(v)) finish(v, State::preempted);
+  auto id = create_reservation(requester, request, strategy);
+  start_due();
+  return id;
+}
+
+Result<Amounts> ReservationManager::shrink_to_least(ReservationId id) {
+  settle();
+  Reservation* r = live_record(id);
+  if (!r) return refuse_ended(id);
+  Amounts freed;
+  for (auto& line : r->lines) {
+    const Amounts excess = line.amount - line.least;
+    if (excess.is_zero()) continue;
+    post(id, line, Amounts{} - excess);
+    line.amount = line.least;
+    freed += excess;
+  }
+  start_due();
+  return freed;
+}
+
+}  // namespace reeve::alloc

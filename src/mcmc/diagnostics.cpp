@@ -1,0 +1,363 @@
+// Rank normalisation, autocovariance sums and the quantities built on them.
+#include <reeve/mcmc/diagnostics.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <numeric>
+
+namespace reeve::mcmc {
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+std::size_t common_length(const ChainDraws& x) {
+  std::size_t n = x.empty() ? 0 : x[0].size();
+  for (const auto& chain : x) n = std::min(n, chain.size());
+  return n;
+}
+
+bool unusable(const ChainDraws& x) {
+  const std::size_t n = common_length(x);
+  if (n < 4) return true;
+  bool constant = true;
+  for (const auto& chain : x)
+    for (std::size_t i = 0; i < n; ++i) {
+      if (!std::isfinite(chain[i])) return true;
+      constant = constant && std::abs(chain[i] - x[0][0]) < std::numeric_limits<double>::epsilon();
+    }
+  return constant;
+}
+
+// Halves of each chain; the middle draw of an odd length belongs to neither.
+ChainDraws split(const ChainDraws& x) {
+  const std::size_t n = common_length(x), half = n / 2;
+  ChainDraws halves;
+  for (const auto& chain : x) {
+    const auto begin = chain.begin();
+    halves.emplace_back(begin, begin + static_cast<std::ptrdiff_t>(half));
+    halves.emplace_back(begin + static_cast<std::ptrdiff_t>(n - half),
+                        begin + static_cast<std::ptrdiff_t>(n));
+  }
+  return halves;
+}
+
+ChainDraws rank_normalise(const ChainDraws& x) {
+  const std::size_t n = common_length(x);
+  struct Item {
+    double value;
+    std::size_t at;
+  };
+  std::vector<Item> items;
+  items.reserve(n * x.size());
+  for (std::size_t c = 0; c < x.size(); ++c)
+    for (std::size_t i = 0; i < n; ++i) items.push_back({x[c][i], c * n + i});
+  std::sort(items.begin(), items.end(), [](const Item& a, const Item& b) { return a.value < b.value; });
+  ChainDraws z(x.size(), std::vector<double>(n));
+  const double total = static_cast<double>(items.size());
+  for (std::size_t i = 0; i < items.size();) {
+    std::size_t j = i;
+    while (j < items.size() && items[j].value == items[i].value) ++j;
+    const double rank = 0.5 * static_cast<double>(i + 1 + j);  // ties share their mean rank
+    const double score = normal_quantile((rank - 0.375) / (total + 0.25));
+    for (; i < j; ++i) z[items[i].at / n][items[i].at % n] = score;
+  }
+  return z;
+}
+
+double mean_of(std::span<const double> x) {
+  return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size());
+}
+double variance_of(std::span<const double> x) {
+  const double m = mean_of(x);
+  double s = 0;
+  for (const double v : x) s += (v - m) * (v - m);
+  return s / static_cast<double>(x.size() - 1);
+}
+
+double basic_rhat(const ChainDraws& x) {
+  if (unusable(x)) return nan;
+  const std::size_t n = common_length(x);
+  std::vector<double> means, variances;
+  for (const auto& chain : x) {
+    const std::span<const double> cut(chain.data(), n);
+    means.push_back(mean_of(cut));
+    variances.push_back(variance_of(cut));
+  }
+  const double within = mean_of(variances), length = static_cast<double>(n);
+  const double between = x.size() > 1 ? length * variance_of(means) : nan;
+  return std::sqrt((between / within + length - 1) / length);
+}
+
+// Centred chains, and their mean autocovariance by lag; lags are computed only as far as needed.
+class Autocovariance {
+ public:
+  explicit Autocovariance(const ChainDraws& x) : n_(common_length(x)) {
+    for (const auto& chain : x) {
+      const double m = mean_of({chain.data(), n_});
+      means_.push_back(m);
+      auto& centred = centred_.emplace_back(n_);
+      for (std::size_t i = 0; i < n_; ++i) centred[i] = chain[i] - m;
+    }
+  }
+  double at(std::size_t lag) const {
+    double sum = 0;
+    for (const auto& c : centred_) {
+      double s[4] = {};
+      std::size_t i = 0;
+      for (; i + 3 + lag < n_; i += 4)
+        for (std::size_t k = 0; k < 4; ++k) s[k] += c[i + k] * c[i + k + lag];
+      for (; i + lag < n_; ++i) s[0] += c[i] * c[i + lag];
+      sum += (s[0] + s[1] + s[2] + s[3]) / static_cast<double>(n_);
+    }
+    return sum / static_cast<double>(centred_.size());
+  }
+  const std::vector<double>& means() const { return means_; }
+
+ private:
+  std::size_t n_;
+  std::vector<double> means_;
+  std::vector<std::vector<double>> centred_;
+};
+
+double ess_of(const ChainDraws& x) {
+  const std::size_t n = common_length(x);
+  if (n < 3 || unusable(x)) return nan;
+  const Autocovariance covariance(x);
+  const double length = static_cast<double>(n), chains = static_cast<double>(x.size());
+  const double within = covariance.at(0) * length / (length - 1);
+  double total = within * (length - 1) / length;
+  if (x.size() > 1) total += variance_of(covariance.means());
+  const auto correlation = [&](std::size_t lag) { return 1 - (within - covariance.at(lag)) / total; };
+
+  // Geyer's initial positive sequence of pairs, made monotone.
+  std::vector<double> rho{1, correlation(1)};
+  std::size_t t = 0;
+  double even = 1, odd = rho[1];
+  while (t + 5 < n && even + odd > 0) {
+    t += 2;
+    even = correlation(t);
+    odd = correlation(t + 1);
+    rho.resize(t + 2, 0.0);
+    if (even + odd >= 0) {
+      rho[t] = even;
+      rho[t + 1] = odd;
+    }
+  }
+  const std::size_t last = t;
+  if (even > 0) rho[last] = even;
+  for (t = 0; t + 4 <= last;) {
+    t += 2;
+    if (rho[t] + rho[t + 1] > rho[t - 2] + rho[t - 1])
+      rho[t] = rho[t + 1] = 0.5 * (rho[t - 2] + rho[t - 1]);
+  }
+  double tau = -1 + rho[last];
+  if (last == 0) tau += 2 * rho[0];
+  for (std::size_t i = 0; i < last; ++i) tau += 2 * rho[i];
+  const double draws = chains * length;
+  return draws / std::max(tau, 1 / std::log10(draws));
+}
+
+std::vector<double> sorted(const ChainDraws& x) {
+  const std::size_t n = common_length(x);
+  std::vector<double> all;
+  for (const auto& chain : x) all.insert(all.end(), chain.begin(), chain.begin() + static_cast<std::ptrdiff_t>(n));
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+double quantile_of(const std::vector<double>& order, double p) {
+  const double at = p * static_cast<double>(order.size() - 1);
+  const auto low = static_cast<std::size_t>(at);
+  if (low + 1 >= order.size()) return order.back();
+  const double share = at - static_cast<double>(low);
+  return order[low] + share * (order[low + 1] - order[low]);
+}
+
+ChainDraws map_draws(ChainDraws x, auto f) {
+  for (auto& chain : x)
+    for (double& v : chain) v = f(v);
+  return x;
+}
+
+double ess_below(const ChainDraws& x, double cut) {
+  return ess_of(split(map_draws(x, [cut](double v) { return v <= cut ? 1.0 : 0.0; })));
+}
+
+// Continued fraction of the incomplete beta function (Lentz), for quantiles of beta distributions.
+double beta_fraction(double a, double b, double x) {
+  const double tiny = 1e-300;
+  double c = 1, d = 1 - (a + b) * x / (a + 1);
+  d = 1 / (std::abs(d) < tiny ? tiny : d);
+  double h = d;
+  for (int m = 1; m < 3000; ++m) {
+    const double k = m;
+    for (const double term : {k * (b - k) * x / ((a + 2 * k - 1) * (a + 2 * k)),
+                              -(a + k) * (a + b + k) * x / ((a + 2 * k) * (a + 2 * k + 1))}) {
+      d = 1 + term * d;
+      c = 1 + term / c;
+      d = 1 / (std::abs(d) < tiny ? tiny : d);
+      c = std::abs(c) < tiny ? tiny : c;
+      h *= d * c;
+    }
+    if (std::abs(d * c - 1) < 1e-15) break;
+  }
+  return h;
+}
+
+double beta_cdf(double a, double b, double x) {
+  if (x <= 0) return 0;
+  if (x >= 1) return 1;
+  const double front = std::exp(std::lgamma(a + b) - std::lgamma(a) - std::lgamma(b) +
+                                a * std::log(x) + b * std::log1p(-x));
+  if (x < (a + 1) / (a + b + 2)) return front * beta_fraction(a, b, x) / a;
+  return 1 - front * beta_fraction(b, a, 1 - x) / b;
+}
+
+double beta_quantile(double p, double a, double b) {
+  double low = 0, high = 1;
+  for (int i = 0; i < 200 && high - low > 1e-16 * high; ++i) {
+    const double middle = 0.5 * (low + high);
+    (beta_cdf(a, b, middle) < p ? low : high) = middle;
+  }
+  return 0.5 * (low + high);
+}
+
+}  // namespace
+
+double rhat_basic(const ChainDraws& x) { return basic_rhat(x); }
+double rhat_bulk(const ChainDraws& x) {
+  return unusable(x) ? nan : basic_rhat(rank_normalise(split(x)));
+}
+double rhat_folded(const ChainDraws& x) {
+  if (unusable(x)) return nan;
+  // The median as (a + b) / 2: any other form breaks ties between |x - median|.
+  const auto order = sorted(x);
+  const std::size_t n = order.size();
+  const double median = n % 2 ? order[n / 2] : (order[n / 2 - 1] + order[n / 2]) / 2;
+  const auto folded = split(map_draws(x, [median](double v) { return std::abs(v - median); }));
+  return unusable(folded) ? nan : basic_rhat(rank_normalise(folded));
+}
+double rhat(const ChainDraws& x) {
+  const double bulk = rhat_bulk(x), folded = rhat_folded(x);
+  return std::isnan(bulk) ? folded : std::isnan(folded) ? bulk : std::max(bulk, folded);
+}
+
+double ess_bulk(const ChainDraws& x) { return unusable(x) ? nan : ess_of(rank_normalise(split(x))); }
+double ess_mean(const ChainDraws& x) { return unusable(x) ? nan : ess_of(split(x)); }
+double ess_basic(const ChainDraws& x) { return ess_of(x); }
+double ess_sd(const ChainDraws& x) {
+  if (unusable(x)) return nan;
+  const double m = mean(x);
+  return ess_of(split(map_draws(x, [m](double v) { return std::abs(v - m); })));
+}
+double ess_quantile(const ChainDraws& x, double p) {
+  return unusable(x) ? nan : ess_below(x, quantile(x, p));
+}
+double ess_tail(const ChainDraws& x) {
+  if (unusable(x)) return nan;
+  const auto order = sorted(x);
+  return std::min(ess_below(x, quantile_of(order, 0.05)), ess_below(x, quantile_of(order, 0.95)));
+}
+
+double mcse_mean(const ChainDraws& x) { return standard_deviation(x) / std::sqrt(ess_mean(x)); }
+
+// Delta method on E[(x - m)^2], with the ESS of the squares.
+double mcse_sd(const ChainDraws& x) {
+  if (unusable(x)) return nan;
+  const double m = mean(x);
+  const auto squares = map_draws(x, [m](double v) { return (v - m) * (v - m); });
+  const auto all = sorted(squares);
+  const double second = mean_of(all), n = static_cast<double>(all.size());
+  double fourth = 0;
+  for (const double s : all) fourth += s * s / n;
+  const double variance = (fourth - second * second) / ess_mean(squares);
+  return std::sqrt(variance / second / 4);
+}
+
+double mcse_quantile(const ChainDraws& x, double p) {
+  if (unusable(x)) return nan;
+  const double ess = ess_quantile(x, p);
+  const double a = ess * p + 1, b = ess * (1 - p) + 1;
+  const auto order = sorted(x);
+  const double n = static_cast<double>(order.size());
+  const double low = beta_quantile(0.1586553, a, b), high = beta_quantile(0.8413447, a, b);
+  const auto at = [&](double position) {
+    return order[static_cast<std::size_t>(std::clamp(position, 1.0, n)) - 1];
+  };
+  return (at(std::ceil(high * n)) - at(std::floor(low * n))) / 2;
+}
+
+double mean(const ChainDraws& x) {
+  const auto all = sorted(x);
+  return all.empty() ? nan : mean_of(all);
+}
+double standard_deviation(const ChainDraws& x) {
+  const auto all = sorted(x);
+  return all.size() < 2 ? nan : std::sqrt(variance_of(all));
+}
+double quantile(const ChainDraws& x, double p) {
+  const auto all = sorted(x);
+  return all.empty() ? nan : quantile_of(all, p);
+}
+
+double e_bfmi(std::span<const double> energy) {
+  if (energy.size() < 3) return nan;
+  double jumps = 0;
+  for (std::size_t i = 1; i < energy.size(); ++i)
+    jumps += (energy[i] - energy[i - 1]) * (energy[i] - energy[i - 1]);
+  return jumps / static_cast<double>(energy.size()) / variance_of(energy);
+}
+
+// Upper tail of chi-squared by the regularised incomplete gamma function.
+double uniformity_p_value(std::span<const std::size_t> counts) {
+  const double total = static_cast<double>(std::accumulate(counts.begin(), counts.end(), std::size_t{0}));
+  const double expected = total / static_cast<double>(counts.size());
+  double chi2 = 0;
+  for (const auto c : counts) chi2 += (double(c) - expected) * (double(c) - expected) / expected;
+  const double a = 0.5 * static_cast<double>(counts.size() - 1), x = 0.5 * chi2;
+  if (x <= 0) return 1;
+  double term = 1 / a, sum = term;
+  for (int k = 1; k < 10000 && term > sum * 1e-16; ++k) sum += term *= x / (a + k);
+  const double lower = sum * std::exp(-x + a * std::log(x) - std::lgamma(a));
+  if (lower < 0.999) return 1 - lower;
+  // Far in the tail: Legendre's continued fraction keeps the digits.
+  double f = 0;
+  for (int k = 200; k > 0; --k) f = k * (a - k) / (x + 2 * k + 1 - a + f);
+  return std::exp(-x + a * std::log(x) - std::lgamma(a)) / (x + 1 - a + f);
+}
+
+// Acklam's rational approximation, then one step of Halley with erfc: full precision.
+double normal_quantile(double p) {
+  if (!(p > 0 && p < 1)) return p == 0 ? -std::numeric_limits<double>::infinity()
+                                       : p == 1 ? std::numeric_limits<double>::infinity() : nan;
+  static constexpr double a[] = {-3.969683028665376e+01, 2.209460984245205e+02, -2.759285104469687e+02,
+                                 1.383577518672690e+02, -3.066479806614716e+01, 2.506628277459239e+00};
+  static constexpr double b[] = {-5.447609879822406e+01, 1.615858368580409e+02, -1.556989798598866e+02,
+                                 6.680131188771972e+01, -1.328068155288572e+01};
+  static constexpr double c[] = {-7.784894002430293e-03, -3.223964580411365e-01, -2.400758277161838e+00,
+                                 -2.549732539343734e+00, 4.374664141464968e+00, 2.938163982698783e+00};
+  static constexpr double d[] = {7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e+00,
+                                 3.754408661907416e+00};
+  double x = 0;
+  if (p < 0.02425 || p > 1 - 0.02425) {
+    const double q = std::sqrt(-2 * std::log(p < 0.5 ? p : 1 - p));
+    x = (((((c[0] * q + c[1]) * q + c[2]) * q + c[3]) * q + c[4]) * q + c[5]) /
+        ((((d[0] * q + d[1]) * q + d[2]) * q + d[3]) * q + 1);
+    if (p > 0.5) x = -x;
+  } else {
+    const double q = p - 0.5, r = q * q;
+    x = (((((a[0] * r + a[1]) * r + a[2]) * r + a[3]) * r + a[4]) * r + a[5]) * q /
+        (((((b[0] * r + b[1]) * r + b[2]) * r + b[3]) * r + b[4]) * r + 1);
+  }
+  for (int i = 0; i < 2; ++i) {
+    const double error = x < 0 ? 0.5 * std::erfc(-x / std::numbers::sqrt2) - p
+                               : (1 - p) - 0.5 * std::erfc(x / std::numbers::sqrt2);
+    const double u = error * std::sqrt(2 * std::numbers::pi) * std::exp(x * x / 2);
+    x -= u / (1 + x * u / 2);
+  }
+  return x;
+}
+
+}  // namespace reeve::mcmc

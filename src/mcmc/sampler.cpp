@@ -1,0 +1,308 @@
+// The lock-step loop over chains: warm-up schedule, step, stop, early stop.
+#include "mcmc/state.hpp"
+
+#include <reeve/base/error.hpp>
+#include <reeve/mcmc/diagnostics.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace reeve::mcmc {
+namespace {
+
+constexpr std::size_t ignored_draws = 20;     // on the way from the starting point
+constexpr std::size_t shallow_iterations = 30;
+constexpr std::uint32_t shallow_depth = 4;
+
+// Pooled warm-up: the metric is renewed after 30 iterations and then ever more rarely until 85 %.
+bool is_update(std::size_t iteration, std::size_t warmup) {
+  const auto last = static_cast<std::size_t>(0.85 * double(warmup));
+  if (iteration == last) return true;
+  double at = shallow_iterations;
+  while (at < double(last)) {
+    if (static_cast<std::size_t>(at) == iteration) return true;
+    at *= 1.35;
+  }
+  return false;
+}
+
+struct Windows {
+  std::size_t first, base, last;
+};
+// Stan: 75, then windows of 25, 50, 100, ... and 50 at the end; 15, 75, 10 % of a short warm-up.
+Windows stan_windows(std::size_t warmup) {
+  if (warmup < 150) {
+    const std::size_t first = warmup * 15 / 100, last = warmup / 10;
+    return {first, warmup - first - last, last};
+  }
+  return {75, 25, 50};
+}
+bool ends_window(std::size_t iteration, std::size_t warmup) {
+  const Windows w = stan_windows(warmup);
+  const std::size_t limit = warmup - w.last;
+  std::size_t end = w.first, size = w.base;
+  while (end < limit) {
+    end += size;
+    size *= 2;
+    if (end + size > limit) end = limit;  // the next window would not fit: this one takes the rest
+    if (end == iteration) return true;
+  }
+  return false;
+}
+
+std::size_t automatic_warmup(const SampleOptions& o, std::size_t n) {
+  if (o.algorithm == Algorithm::random_walk) return 2000;
+  if (o.adaptation == Adaptation::stan) return 1000;
+  return std::max<std::size_t>(150, 10 * n);
+}
+
+}  // namespace
+
+std::optional<std::string> find_fault(const SampleOptions& o, std::size_t dimension) {
+  if (dimension == 0) return "the density has no parameters";
+  if (o.chains < 1 || o.chains > 1024) return fmt::format("chains is {}; give 1 to 1024", o.chains);
+  if (o.draws < 1 || o.draws > 100'000'000) return fmt::format("draws is {}; give 1 to 100000000", o.draws);
+  if (o.warmup > 100'000'000) return fmt::format("warmup is {}; give at most 100000000", o.warmup);
+  if (!(o.target_accept > 0 && o.target_accept < 1))
+    return fmt::format("target_accept is {}; it must be inside (0, 1), usually 0.8", o.target_accept);
+  if (o.max_depth < 1 || o.max_depth > 15) return fmt::format("max_depth is {}; give 1 to 15", o.max_depth);
+  if (o.leapfrogs < 1 || o.leapfrogs > 100'000) return fmt::format("leapfrogs is {}; give 1 to 100000", o.leapfrogs);
+  if (!(o.init_radius >= 0) || !std::isfinite(o.init_radius))
+    return fmt::format("init_radius is {}; it must be finite and not negative", o.init_radius);
+  if (!(o.target_ess == 0 || o.target_ess >= 200))
+    return fmt::format("target_ess is {}; give 0 (off) or at least 200: below, stopping biases the errors", o.target_ess);
+  return std::nullopt;
+}
+
+Sampler::State::State(Density d, const SampleOptions& o)
+    : density(std::move(d)), options(o), engine(density, options) {
+  const std::size_t n = density.dimension();
+  if (auto fault = find_fault(options, n)) throw ConfigError("SampleOptions: " + *fault);
+  const bool walk = options.algorithm == Algorithm::random_walk;
+  if (!density.has_gradient() && !walk)
+    throw ConfigError("this density has no gradient; choose Algorithm::random_walk or sample_smc");
+  warmup = options.warmup ? options.warmup : automatic_warmup(options, n);
+  metric = options.metric;
+  if (walk || (metric == Metric::automatic && n <= 64)) metric = Metric::dense;
+  if (metric == Metric::automatic) metric = Metric::diagonal;
+  for (std::size_t c = 0; c < options.chains; ++c) {
+    detail::ChainState chain;
+    chain.q.resize(n);
+    chain.g.resize(n);
+    chain.random = Random(options.seed, c);
+    chains.push_back(std::move(chain));
+  }
+  const bool pooled = !walk && options.adaptation == Adaptation::fisher;
+  tunings.resize(pooled ? 1 : options.chains);
+  search_step.assign(tunings.size(), walk ? 0 : 1);
+  for (auto& t : tunings) {
+    t.metric.set_unit(metric, n);
+    t.step.restart(walk ? 2.38 / std::sqrt(double(n)) : 1, 10);
+    t.window.reset(n, metric == Metric::dense);
+  }
+  output.resize(options.chains);
+}
+
+bool Sampler::State::start_chains(detail::Poll& poll) {
+  const std::size_t n = density.dimension();
+  for (std::size_t c = 0; c < chains.size(); ++c) {
+    detail::ChainState& chain = chains[c];
+    if (chain.started) continue;
+    for (int attempt = 0; !chain.started; ++attempt) {
+      if (attempt == (chain.given ? 1 : 100))
+        throw Error(fmt::format("no starting point of chain {} has a finite log density and gradient ({} tried "
+                                "within +-{} on the unconstrained scale); check the density, or give points "
+                                "with start_at", c, attempt, options.init_radius));
+      if (poll.should_stop()) return false;
+      std::vector<double> q = chain.q;
+      if (!chain.given)
+        for (double& x : q) x = chain.random.uniform(-options.init_radius, options.init_radius);
+      std::vector<double> g(n);
+      const double lp = density.has_gradient() ? density.evaluate(q, g) : density.value(q);
+      if (!std::isfinite(lp)) continue;
+      chain.q = q;
+      chain.g = g;
+      chain.lp = lp;
+      chain.started = true;
+    }
+  }
+  return true;
+}
+
+bool Sampler::State::step(detail::Poll& poll) {
+  const std::size_t c = next_chain;
+  const bool warm = iteration < warmup;
+  detail::Tuning& t = tuning(c);
+  const std::size_t which = tunings.size() == 1 ? 0 : c;
+  if (search_step[which]) {
+    if (!engine.find_step(chains[c], t, poll)) return false;
+    t.step.restart(t.step.eps, iteration == 0 ? 10 : 2);
+    search_step[which] = 0;
+  }
+  DrawStats stats;
+  bool complete = false;
+  if (options.algorithm == Algorithm::random_walk) {
+    const double gain = std::min(1.0, double(density.dimension()) * std::pow(double(iteration) + 1, -2.0 / 3));
+    complete = engine.random_walk(chains[c], t, warm, gain, poll, stats);
+  } else if (options.algorithm == Algorithm::hmc) {
+    complete = engine.hmc(chains[c], t, poll, stats);
+  } else {
+    const bool shallow = options.adaptation == Adaptation::fisher && iteration < shallow_iterations && warm;
+    const auto depth = shallow ? std::min(options.max_depth, shallow_depth) : options.max_depth;
+    complete = engine.nuts(chains[c], t, depth, poll, stats);
+  }
+  if (!complete) return false;
+  if (!warm) {
+    output[c].q.insert(output[c].q.end(), chains[c].q.begin(), chains[c].q.end());
+    output[c].stats.push_back(stats);
+  } else if (options.algorithm != Algorithm::random_walk) {
+    if (options.adaptation == Adaptation::fisher)
+      learn_fisher(c, stats.accept_stat);
+    else
+      learn_windows(c, stats.accept_stat);
+  }
+  if (++next_chain == chains.size()) {
+    next_chain = 0;
+    end_iteration();
+  }
+  return true;
+}
+
+void Sampler::State::learn_fisher(std::size_t c, double accept) {
+  tunings[0].step.learn(accept, options.target_accept);
+  if (iteration < ignored_draws) return;
+  warm_q.insert(warm_q.end(), chains[c].q.begin(), chains[c].q.end());
+  warm_g.insert(warm_g.end(), chains[c].g.begin(), chains[c].g.end());
+}
+
+void Sampler::State::learn_windows(std::size_t c, double accept) {
+  detail::Tuning& t = tunings[c];
+  t.step.learn(accept, options.target_accept);
+  const Windows w = stan_windows(warmup);
+  if (iteration >= w.first && iteration + w.last < warmup) t.window.add(chains[c].q.data());
+  if (!ends_window(iteration + 1, warmup) || metric == Metric::unit || t.window.n < 2) return;
+  const auto n = double(t.window.n);
+  const std::size_t d = density.dimension();
+  std::vector<double> s = t.window.m2;
+  for (double& x : s) x *= n / ((n + 5) * (n - 1));
+  for (std::size_t i = 0; i < d; ++i) s[t.window.dense ? i * d + i : i] += 1e-3 * 5 / (n + 5);
+  if (t.window.dense)
+    t.metric.set_dense(s);
+  else
+    t.metric.set_diagonal(s);
+  t.window.reset(d, t.window.dense);
+  t.step.settle();
+  search_step[c] = 1;
+}
+
+void Sampler::State::end_iteration() {
+  ++iteration;
+  const bool walk = options.algorithm == Algorithm::random_walk;
+  if (!walk && iteration < warmup && options.adaptation == Adaptation::fisher && metric != Metric::unit &&
+      is_update(iteration, warmup)) {
+    const std::size_t d = density.dimension(), rows = warm_q.size() / d;
+    // The older half was drawn with an older metric, perhaps on the way in: drop it, once there is enough.
+    const std::size_t keep = std::max(rows / 2 + 1, std::min<std::size_t>(rows, 10 * chains.size()));
+    const std::size_t from = rows - std::min(rows, keep);
+    const std::span<const double> q(warm_q), g(warm_g);
+    if (detail::fisher_metric(q.subspan(from * d), g.subspan(from * d), d, tunings[0].metric)) {
+      tunings[0].step.settle();
+      search_step[0] = 1;
+    }
+    ++updates;
+  }
+  if (iteration == warmup) {
+    if (!walk)
+      for (auto& t : tunings) t.step.settle();
+    std::fill(search_step.begin(), search_step.end(), 0);
+    warm_q = {};
+    warm_g = {};
+    warmup_leapfrogs = engine.leapfrogs;
+  }
+  if (iteration >= warmup + options.draws) done = true;
+  if (!done && options.target_ess > 0 && iteration > warmup && (iteration - warmup) % 25 == 0)
+    done = enough();
+}
+
+bool Sampler::State::enough() const {
+  const std::size_t draws = iteration - warmup;
+  if (double(draws * chains.size()) < 0.8 * options.target_ess) return false;
+  const Run run(density, output, Run::Unassessed{});
+  for (std::size_t p = 0; p < density.parameters().size(); ++p) {
+    const double bulk = ess_bulk(run.values(p));
+    if (std::isnan(bulk) && density.parameters().size() > density.dimension()) continue;
+    if (!(bulk >= options.target_ess) || !(ess_tail(run.values(p)) >= options.target_ess)) return false;
+  }
+  return true;
+}
+
+Sampler::Sampler(Density density, SampleOptions options)
+    : state_(std::make_unique<State>(std::move(density), options)) {}
+Sampler::Sampler(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Sampler::~Sampler() = default;
+Sampler::Sampler(Sampler&&) noexcept = default;
+Sampler& Sampler::operator=(Sampler&&) noexcept = default;
+
+void Sampler::start_at(std::span<const double> points) {
+  const std::size_t n = state_->density.dimension();
+  if (points.size() != n * state_->chains.size())
+    throw ConfigError(fmt::format("start_at was given {} values; {} chains of {} parameters need {}",
+                                  points.size(), state_->chains.size(), n, n * state_->chains.size()));
+  for (std::size_t c = 0; c < state_->chains.size(); ++c) {
+    state_->chains[c].given = true;
+    std::copy_n(points.begin() + static_cast<std::ptrdiff_t>(c * n), n, state_->chains[c].q.begin());
+  }
+}
+
+bool Sampler::advance(const StopWhen& stop, std::size_t transitions) {
+  State& s = *state_;
+  detail::Poll poll(stop);
+  s.stopped = Status::ok;
+  if (s.done) return true;
+  if (!s.start_chains(poll)) {
+    s.stopped = poll.status();
+    return false;
+  }
+  for (std::size_t i = 0; i < transitions && !s.done; ++i) {
+    if (!s.step(poll)) {
+      s.stopped = poll.status();
+      return false;
+    }
+  }
+  return s.done;
+}
+
+bool Sampler::finished() const noexcept { return state_->done; }
+Status Sampler::stopped() const noexcept { return state_->stopped; }
+std::size_t Sampler::completed_transitions() const noexcept {
+  return state_->iteration * state_->chains.size() + state_->next_chain;
+}
+
+Run Sampler::result() const {
+  const State& s = *state_;
+  Run run(s.density, s.output, Run::Unassessed{});
+  run.warmup = s.warmup;
+  run.warmup_leapfrogs = s.iteration < s.warmup ? s.engine.leapfrogs : s.warmup_leapfrogs;
+  run.max_depth = s.options.max_depth;
+  run.seed = s.options.seed;
+  run.algorithm = s.options.algorithm == Algorithm::nuts  ? "nuts"
+                  : s.options.algorithm == Algorithm::hmc ? "hmc"
+                                                          : "random_walk";
+  for (std::size_t c = 0; c < s.chains.size(); ++c) {
+    const detail::Tuning& t = s.tunings[s.tunings.size() == 1 ? 0 : c];
+    run.inverse_metric.push_back(t.metric.s);
+    run.stepsize.push_back(t.step.eps);
+  }
+  run.assess(s.options.checks, s.stopped);
+  return run;
+}
+
+Run sample(const Density& density, const SampleOptions& options, const StopWhen& stop) {
+  Sampler sampler(density, options);
+  sampler.advance(stop);
+  return sampler.result();
+}
+
+}  // namespace reeve::mcmc

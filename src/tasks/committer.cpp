@@ -1,0 +1,265 @@
+// The committer thread: takes the whole queue, one transaction, then tells everyone.
+#include <algorithm>
+
+#include "tasks/engine.hpp"
+
+namespace reeve::tasks::detail {
+namespace {
+
+constexpr std::chrono::seconds heartbeat{60};
+constexpr std::size_t expiry_step = 1000;
+
+}  // namespace
+
+void Engine::start_thread() {
+  const std::lock_guard lock(thread_mutex_);
+  if (!committer_.joinable() && !closed()) committer_ = std::thread([this] { run(); });
+}
+
+JournalMeta Engine::meta(bool clean) const {
+  JournalMeta m;
+  m.epoch = epoch_;
+  m.next_revision = next_revision_.load();
+  m.next_rid = next_rid_.load();
+  m.last_wall_ms = now_ms();
+  m.clean = clean;
+  return m;
+}
+
+void Engine::run() {
+  using std::chrono::steady_clock;
+  std::unique_lock lock(queue_mutex_);
+  for (;;) {
+    auto work_waits = [this] {
+      return journal_ && (!dirty_.empty() || !lazy_erases_.empty() || !repairs_.empty());
+    };
+    while (!stop_ && queue_.empty()) {
+      const auto now = steady_clock::now();
+      auto wake = steady_clock::time_point::max();
+      if (work_waits()) wake = dirty_since_ + config_.relaxed_delay;
+      {
+        const std::lock_guard due_lock(due_mutex_);
+        if (!due_.empty()) {
+          const auto left = due_.top().at - config_.clock->now();
+          if (left <= Clock::duration::zero())
+            wake = now;
+          else
+            wake = std::min(wake, now + left);
+        }
+      }
+      if (wake <= now) break;
+      if (wake == steady_clock::time_point::max())
+        queue_changed_.wait(lock);
+      else
+        queue_changed_.wait_until(lock, std::min(wake, now + std::chrono::hours{1}));
+    }
+    Batch batch;
+    batch.tickets.swap(queue_);
+    const bool late = steady_clock::now() >= dirty_since_ + config_.relaxed_delay;
+    if (stop_ || std::exchange(flush_wanted_, false) || late) {
+      batch.dirty.swap(dirty_);
+      batch.erases.swap(lazy_erases_);
+    }
+    const bool last = stop_;
+    lock.unlock();
+    if (journal_ && (!batch.tickets.empty() || !batch.dirty.empty() || !batch.erases.empty() ||
+                     !repairs_.empty()))
+      commit(std::move(batch));
+    if (!last) remove_expired(expiry_step);
+    lock.lock();
+    if (last && queue_.empty()) return;
+  }
+}
+
+void Engine::gather(Batch& batch) {
+  struct Row {
+    std::uint64_t rid, revision;
+    RecordPtr data;
+  };
+  std::vector<Row> rows;
+  rows.reserve(batch.tickets.size() + batch.dirty.size());
+  constexpr auto last = std::numeric_limits<std::uint64_t>::max();
+  for (const TicketPtr& t : batch.tickets)
+    if (t->entry) rows.push_back({t->rid, t->data ? t->data->revision : last, t->data});
+  std::vector<EntryPtr> later;
+  for (const EntryPtr& e : batch.dirty) {
+    const std::lock_guard lock(mutex_of(*e->id));
+    if (e->in_flight != 0) {
+      later.push_back(e);
+      continue;
+    }
+    e->dirty = false;
+    if (e->visible) rows.push_back({e->rid, e->visible->revision, e->visible});
+  }
+  if (!later.empty()) {
+    std::erase_if(batch.dirty, [](const EntryPtr& e) { return e->dirty; });
+    const std::lock_guard lock(queue_mutex_);
+    dirty_.insert(dirty_.end(), later.begin(), later.end());
+  }
+  for (const std::uint64_t rid : batch.erases) rows.push_back({rid, last, nullptr});
+  for (const auto& [rid, weak] : repairs_) {
+    const EntryPtr e = weak.lock();
+    RecordPtr now;
+    if (e) {
+      const std::lock_guard lock(mutex_of(*e->id));
+      now = e->visible;
+    }
+    rows.push_back({rid, now ? now->revision : 0, now});
+  }
+  std::sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) {
+    return a.rid != b.rid ? a.rid < b.rid : a.revision < b.revision;
+  });
+  batch.rows.reserve(rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (i + 1 == rows.size() || rows[i + 1].rid != rows[i].rid)
+      batch.rows.push_back(JournalRow{rows[i].rid, std::move(rows[i].data)});
+}
+
+void Engine::commit(Batch batch) {
+  const TaskError dropped(TaskErrc::io_error,
+                          "an earlier write of this task failed, and this one was built upon it; "
+                          "read the task and decide again");
+  const auto dropped_ptr = std::make_exception_ptr(dropped);
+  std::erase_if(batch.tickets, [&](const TicketPtr& t) {
+    if (!t->entry || t->generation == t->entry->generation.load()) return false;
+    queued_bytes_ -= t->bytes;
+    t->finish(dropped_ptr);
+    return true;
+  });
+  gather(batch);
+  const auto now = std::chrono::steady_clock::now();
+  JournalMeta beat;
+  const bool with_meta = now - meta_written_ >= heartbeat;
+  if (with_meta) beat = meta(false);
+  try {
+    if (!batch.rows.empty() || with_meta) journal_->commit(batch.rows, with_meta ? &beat : nullptr);
+    if (with_meta) meta_written_ = now;
+    repairs_.clear();
+    {
+      const std::lock_guard lock(queue_mutex_);
+      ++health_.commits;
+      health_.rows += batch.rows.size();
+      health_.degraded = false;
+    }
+    settle(batch, false);
+  } catch (const TaskError& error) {
+    if (error.code() == TaskErrc::storage_full) {
+      // A full disk still lets tasks be deleted.
+      std::vector<JournalRow> erases;
+      for (const JournalRow& row : batch.rows)
+        if (!row.data) erases.push_back(row);
+      try {
+        if (!erases.empty()) {
+          journal_->commit(erases, nullptr);
+          settle(batch, true);
+        }
+      } catch (const TaskError&) {
+        // Then they fail with the rest, below.
+      }
+    }
+    fail(batch, error);
+  }
+  release_space();
+}
+
+void Engine::settle_ticket(const TicketPtr& ticket) {
+  queued_bytes_ -= ticket->bytes;
+  if (ticket->transition) {
+    const EntryPtr& e = ticket->entry;
+    Stripe& stripe = stripe_of(*e->id);
+    const std::lock_guard lock(stripe.mutex);
+    --e->in_flight;
+    if (!ticket->data) {
+      remove(stripe, e);
+    } else {
+      if (!e->visible || e->visible->revision < ticket->data->revision) show(e, ticket->data);
+      if (e->in_flight == 0 && e->staged && e->staged != e->visible) {
+        show(e, e->staged);  // progress that was hidden behind the transition
+        mark_dirty(e);
+      }
+    }
+  }
+  ticket->finish(nullptr);
+}
+
+void Engine::settle(Batch& batch, bool erases_only) {
+  for (const TicketPtr& t : batch.tickets)
+    if (!erases_only || (t->entry && !t->data)) settle_ticket(t);
+  if (erases_only) {
+    std::erase_if(batch.tickets, [](const TicketPtr& t) { return t->entry && !t->data; });
+    std::erase_if(batch.rows, [](const JournalRow& r) { return !r.data; });
+    batch.erases.clear();
+  }
+}
+
+void Engine::fail_ticket(const TicketPtr& t, const std::exception_ptr& error) {
+  queued_bytes_ -= t->bytes;
+  if (const EntryPtr& e = t->entry) {
+    Stripe& stripe = stripe_of(*e->id);
+    const std::lock_guard lock(stripe.mutex);
+    repairs_.emplace(t->rid, e);
+    if (t->generation == e->generation.load()) {
+      if (t->transition) {
+        ++e->generation;
+        e->in_flight = 0;
+        e->staged = e->visible;
+        if (!e->visible) remove(stripe, e);
+      } else if (e->visible) {
+        mark_dirty(e);
+      }
+    }
+  }
+  t->finish(error);
+}
+
+void Engine::fail(Batch& batch, const TaskError& error) {
+  const auto cause = std::make_exception_ptr(error);
+  for (const std::uint64_t rid : batch.erases) repairs_.emplace(rid, std::weak_ptr<Entry>());
+  {
+    const std::lock_guard lock(queue_mutex_);
+    lazy_erases_.insert(lazy_erases_.end(), batch.erases.begin(), batch.erases.end());
+    dirty_since_ = std::chrono::steady_clock::now();
+    health_.degraded = true;
+    health_.cause = error.what();
+    ++health_.failures;
+  }
+  for (const TicketPtr& t : batch.tickets) fail_ticket(t, cause);
+  for (const EntryPtr& e : batch.dirty) {
+    const std::lock_guard lock(mutex_of(*e->id));
+    repairs_.emplace(e->rid, e);
+    if (e->visible) mark_dirty(e);
+  }
+}
+
+void Engine::release_space() {
+  const std::lock_guard lock(space_mutex);
+  while (!space_waiters.empty() && !over_budget()) space_waiters.grant(*space_waiters.front(), 0);
+}
+
+void Engine::close() noexcept {
+  {
+    const std::lock_guard lock(queue_mutex_);
+    if (stop_) return;
+    stop_ = true;
+    queue_changed_.notify_one();
+  }
+  {
+    const std::lock_guard lock(thread_mutex_);
+    closed_ = true;
+    if (committer_.joinable()) committer_.join();
+  }
+  if (journal_) journal_->close(meta(true));
+  {
+    const std::lock_guard lock(space_mutex);
+    while (!space_waiters.empty()) space_waiters.dismiss(*space_waiters.front());
+  }
+  for (std::size_t i = 0; i < stripe_count; ++i) {
+    const std::lock_guard lock(stripes_[i].mutex);
+    for (auto& [id, e] : stripes_[i].map)
+      if (e->waiters)
+        while (!e->waiters->empty()) e->waiters->dismiss(*e->waiters->front());
+  }
+  hub_.close();
+}
+
+}  // namespace reeve::tasks::detail

@@ -1,0 +1,336 @@
+// Records in memory: look-up, staging, visibility, indexes, expiry.
+#include "tasks/engine.hpp"
+
+#include <fmt/format.h>
+
+#include <cstring>
+
+namespace reeve::tasks::detail {
+namespace {
+
+std::int64_t kept_ms(std::chrono::milliseconds kept) {
+  return kept.count() <= 0 ? never_ms : kept.count();
+}
+
+std::size_t weight(const RecordPtr& r) {
+  if (!r) return 64;
+  return 256 + (r->fields ? r->fields->size() : 0) +
+         (r->outcome ? r->outcome->result.size() + r->outcome->error.size() : 0);
+}
+
+[[noreturn]] void throw_closed() {
+  throw TaskError(TaskErrc::closed, "the task store has been closed; nothing can be written to it");
+}
+
+}  // namespace
+
+void Ticket::finish(std::exception_ptr error) noexcept {
+  const std::lock_guard lock(mutex);
+  done = true;
+  failure = std::move(error);
+  if (sleeper != nullptr) std::exchange(sleeper, nullptr)->unpark();
+}
+
+Engine::Engine(const StoreConfig& config)
+    : config_(config),
+      retention_{kept_ms(config.retention.completed), kept_ms(config.retention.failed),
+                 kept_ms(config.retention.cancelled), kept_ms(config.retention.interrupted)} {
+  if (const auto fault = find_fault(config_)) throw ConfigError("StoreConfig: " + *fault);
+  if (!config_.path.empty()) {
+    journal_ = open_sqlite_journal(config_);
+    load();
+    start_thread();
+  } else {
+    epoch_ = static_cast<std::uint64_t>(now_ms()) & 0x3fffff;
+    hub_.set_epoch(epoch_);
+  }
+}
+
+Engine::Stripe& Engine::stripe_of(std::string_view id) const noexcept {
+  std::uint64_t tail = 0;  // ids differ most at their end
+  const std::size_t n = std::min<std::size_t>(id.size(), 8);
+  std::memcpy(&tail, id.data() + id.size() - n, n);
+  return stripes_[(tail * 0x9e3779b97f4a7c15ULL) >> 58];
+}
+
+RecordPtr Engine::find(std::string_view id) const {
+  const Stripe& stripe = stripe_of(id);
+  const std::lock_guard lock(stripe.mutex);
+  const auto at = stripe.map.find(id);
+  if (at == stripe.map.end() || is_expired(*at->second)) return nullptr;
+  return at->second->visible;
+}
+
+RecordPtr Engine::visible(const Entry& entry) const {
+  const std::lock_guard lock(stripe_of(*entry.id).mutex);
+  return is_expired(entry) ? nullptr : entry.visible;
+}
+
+void Engine::index_move(const EntryPtr& entry, const RecordData* from, const RecordData* to) {
+  if (from && to && from->state == to->state) return;
+  const std::lock_guard lock(index_mutex_);
+  if (from && to) {
+    auto node = index_[static_cast<std::size_t>(from->state)].extract(entry->rid);
+    index_[static_cast<std::size_t>(to->state)].insert(std::move(node));
+  } else if (from) {
+    index_[static_cast<std::size_t>(from->state)].erase(entry->rid);
+  } else if (to) {
+    auto& map = index_[static_cast<std::size_t>(to->state)];
+    map.emplace_hint(map.end(), entry->rid, entry);
+  }
+}
+
+void Engine::plan_expiry(const EntryPtr& entry, std::chrono::milliseconds in) {
+  entry->expires = config_.clock->now() + in;
+  bool earliest = false;
+  {
+    const std::lock_guard lock(due_mutex_);
+    earliest = due_.empty() || entry->expires < due_.top().at;
+    due_.push(Due{entry->expires, entry});
+  }
+  if (!journal_) start_thread();
+  if (earliest) {
+    const std::lock_guard lock(queue_mutex_);
+    queue_changed_.notify_one();
+  }
+}
+
+void Engine::show(const EntryPtr& entry, RecordPtr next) {
+  const RecordPtr before = std::exchange(entry->visible, next);
+  index_move(entry, before.get(), next.get());
+  if (is_settled(next->state)) {
+    const bool fresh = !before || !is_settled(before->state);
+    if (next->expires_ms != never_ms && fresh)
+      plan_expiry(entry, std::chrono::milliseconds{next->expires_ms - next->finished_ms});
+    if (entry->waiters)
+      while (!entry->waiters->empty()) entry->waiters->grant(*entry->waiters->front(), next);
+  } else {
+    entry->expires = Clock::time_point::max();
+  }
+  hub_.note(entry, *next, false);
+}
+
+void Engine::remove(Stripe& stripe, const EntryPtr& entry) {
+  const RecordPtr before = std::exchange(entry->visible, nullptr);
+  entry->staged = nullptr;
+  if (before) index_move(entry, before.get(), nullptr);
+  if (entry->waiters)
+    while (!entry->waiters->empty()) entry->waiters->dismiss(*entry->waiters->front());
+  if (const auto at = stripe.map.find(*entry->id); at != stripe.map.end() && at->second == entry) {
+    const EntryPtr keep = entry;  // the key points into the entry
+    stripe.map.erase(at);
+  }
+  if (before) hub_.note(entry, *before, true);
+}
+
+TicketPtr Engine::enqueue(const EntryPtr& entry, const RecordPtr& data, bool transition) {
+  auto ticket = std::make_shared<Ticket>();
+  ticket->entry = entry;
+  ticket->data = data;
+  ticket->transition = transition;
+  ticket->bytes = weight(data);
+  if (entry) {
+    ticket->rid = entry->rid;
+    ticket->generation = entry->generation.load();
+  }
+  queued_bytes_ += ticket->bytes;
+  bool first = false;
+  {
+    const std::lock_guard lock(queue_mutex_);
+    if (stop_) {
+      queued_bytes_ -= ticket->bytes;
+      throw_closed();
+    }
+    first = queue_.empty();
+    queue_.push_back(ticket);
+  }
+  if (first) queue_changed_.notify_one();
+  return ticket;
+}
+
+void Engine::mark_dirty(const EntryPtr& entry) {
+  if (entry->dirty) return;
+  entry->dirty = true;
+  const std::lock_guard lock(queue_mutex_);
+  const bool first = dirty_.empty() && lazy_erases_.empty();
+  if (first) dirty_since_ = std::chrono::steady_clock::now();
+  dirty_.push_back(entry);
+  if (first) queue_changed_.notify_one();
+}
+
+void Engine::stage(const EntryPtr& entry, const RecordPtr& next, bool transition,
+                   Durability durability, Submitted& out) {
+  if (!journal_) {
+    entry->staged = next;
+    show(entry, next);
+    return;
+  }
+  const bool sync =
+      durability == Durability::sync || (durability == Durability::by_kind && transition);
+  // Hidden until durable: a synchronous transition, and whatever is built upon one.
+  const bool hidden = entry->in_flight != 0 || (transition && sync);
+  if (sync || transition) {
+    TicketPtr ticket = enqueue(entry, next, transition && hidden);
+    if (sync) out.ticket = std::move(ticket);
+  } else {
+    mark_dirty(entry);
+  }
+  entry->staged = next;
+  if (transition && hidden) ++entry->in_flight;
+  if (!hidden) show(entry, next);
+}
+
+Submitted Engine::submit(const std::string& id, const Command& command, Durability durability) {
+  if (closed()) throw_closed();
+  Stripe& stripe = stripe_of(id);
+  Submitted out;
+  const std::lock_guard lock(stripe.mutex);
+  auto at = stripe.map.find(id);
+  if (at != stripe.map.end() && is_expired(*at->second) && at->second->in_flight == 0) {
+    const EntryPtr old = at->second;
+    if (journal_) {
+      const std::lock_guard queue_lock(queue_mutex_);
+      lazy_erases_.push_back(old->rid);
+    }
+    remove(stripe, old);
+    at = stripe.map.end();
+  }
+  EntryPtr entry = at == stripe.map.end() ? nullptr : at->second;
+  if (entry && !entry->staged) {
+    out.ticket = enqueue(nullptr, nullptr, false);
+    out.busy = true;
+    return out;
+  }
+  Decision decision =
+      decide(id, entry ? entry->staged.get() : nullptr, command, now_ms(), retention_);
+  if (decision.refusal) throw *std::move(decision.refusal);
+  if (!decision.next) {
+    // A repeat is acknowledged only when what it repeats is durable.
+    out.data = entry->staged;
+    if (entry->in_flight != 0) out.ticket = enqueue(entry, entry->staged, false);
+    return out;
+  }
+  decision.next->revision = next_revision_.fetch_add(1);
+  const bool fresh = !entry;
+  if (fresh) {
+    entry = std::make_shared<Entry>(decision.next->id);
+    entry->rid = next_rid_.fetch_add(1);
+  }
+  decision.next->rid = entry->rid;
+  out.data = std::move(decision.next);
+  out.changed = true;
+  if (fresh) stripe.map.emplace(std::string_view(*entry->id), entry);
+  try {
+    stage(entry, out.data, decision.transition, durability, out);
+  } catch (...) {
+    if (fresh) stripe.map.erase(id);
+    throw;
+  }
+  return out;
+}
+
+Submitted Engine::submit_delete(const std::string& id, bool force,
+                                const std::function<bool(const RecordData&)>& still_wanted) {
+  if (closed()) throw_closed();
+  Stripe& stripe = stripe_of(id);
+  Submitted out;
+  const std::lock_guard lock(stripe.mutex);
+  const auto at = stripe.map.find(id);
+  if (at == stripe.map.end() || is_expired(*at->second)) return out;
+  const EntryPtr entry = at->second;
+  if (!entry->staged) {
+    out.ticket = enqueue(nullptr, nullptr, false);
+    out.busy = true;
+    return out;
+  }
+  if (still_wanted && !still_wanted(*entry->staged)) return out;
+  const RecordData& now = *entry->staged;
+  if (!may_delete(now.state, force))
+    throw TaskError(
+        TaskErrc::illegal_transition,
+        fmt::format("task '{}' is {} (attempt {}): cancel it first, or delete with force", id,
+                    to_string(now.state), now.attempt),
+        TaskError::Current{now.state, now.attempt, now.revision});
+  out.data = entry->staged;
+  out.changed = true;
+  if (journal_) {
+    out.ticket = enqueue(entry, nullptr, true);
+    ++entry->in_flight;
+    entry->staged = nullptr;
+  } else {
+    remove(stripe, entry);
+  }
+  return out;
+}
+
+Submitted Engine::submit_import(std::shared_ptr<RecordData> record) {
+  if (closed()) throw_closed();
+  const std::string& id = *record->id;
+  Stripe& stripe = stripe_of(id);
+  Submitted out;
+  const std::lock_guard lock(stripe.mutex);
+  if (stripe.map.contains(id)) return out;
+  auto entry = std::make_shared<Entry>(record->id);
+  entry->rid = record->rid = next_rid_.fetch_add(1);
+  record->revision = next_revision_.fetch_add(1);
+  out.data = std::move(record);
+  out.changed = true;
+  stripe.map.emplace(std::string_view(*entry->id), entry);
+  stage(entry, out.data, true, Durability::sync, out);
+  return out;
+}
+
+TicketPtr Engine::submit_flush() {
+  if (closed()) throw_closed();
+  if (!journal_) return nullptr;
+  {
+    const std::lock_guard lock(queue_mutex_);
+    flush_wanted_ = true;
+  }
+  return enqueue(nullptr, nullptr, false);
+}
+
+RecordPtr Engine::wait_or_answer(std::string_view id, EntryPtr& entry) {
+  if (closed()) throw_closed();
+  Stripe& stripe = stripe_of(id);
+  const auto at = stripe.map.find(id);
+  if (at == stripe.map.end() || is_expired(*at->second))
+    throw TaskError(TaskErrc::not_found, fmt::format("there is no task '{}' to wait for", id));
+  entry = at->second;
+  if (entry->visible && is_settled(entry->visible->state)) return entry->visible;
+  if (!entry->waiters) entry->waiters = std::make_unique<WaitQueue>();
+  return nullptr;
+}
+
+std::size_t Engine::remove_expired(std::size_t max) {
+  std::size_t removed = 0;
+  const auto now = config_.clock->now();
+  while (removed < max) {
+    EntryPtr entry;
+    {
+      const std::lock_guard lock(due_mutex_);
+      if (due_.empty() || due_.top().at > now) break;
+      entry = due_.top().entry.lock();
+      due_.pop();
+    }
+    if (!entry) continue;
+    Stripe& stripe = stripe_of(*entry->id);
+    const std::lock_guard lock(stripe.mutex);
+    if (!entry->visible || entry->expires > now || entry->in_flight != 0) continue;
+    if (journal_) {
+      const std::lock_guard queue_lock(queue_mutex_);
+      if (dirty_.empty() && lazy_erases_.empty()) dirty_since_ = std::chrono::steady_clock::now();
+      lazy_erases_.push_back(entry->rid);
+    }
+    remove(stripe, entry);
+    ++removed;
+  }
+  return removed;
+}
+
+StoreHealth Engine::health() const {
+  const std::lock_guard lock(queue_mutex_);
+  return health_;
+}
+
+}  // namespace reeve::tasks::detail

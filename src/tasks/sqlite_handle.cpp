@@ -1,0 +1,103 @@
+// Maps SQLite's result codes to the errors of the task store.
+#include "tasks/sqlite_handle.hpp"
+
+#include <fmt/format.h>
+#include <sqlite3.h>
+
+namespace reeve::tasks::detail {
+
+void Connection::open(const std::string& path, const std::string& vfs) {
+  close();
+  path_ = path;
+  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+  const int rc = sqlite3_open_v2(path.c_str(), &db_, flags, vfs.empty() ? nullptr : vfs.c_str());
+  if (rc != SQLITE_OK) fail(rc, "open");
+  sqlite3_extended_result_codes(db_, 1);
+}
+
+void Connection::close() noexcept {
+  if (db_ != nullptr) sqlite3_close_v2(db_);
+  db_ = nullptr;
+}
+
+void Connection::run(const char* sql) {
+  const int rc = sqlite3_exec(db_, sql, nullptr, nullptr, nullptr);
+  if (rc != SQLITE_OK) fail(rc, sql);
+}
+
+long long Connection::number(const char* sql) {
+  Statement s;
+  s.prepare(*this, sql);
+  return s.step() ? sqlite3_column_int64(s.get(), 0) : 0;
+}
+
+std::string Connection::text(const char* sql) {
+  Statement s;
+  s.prepare(*this, sql);
+  if (!s.step()) return {};
+  const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(s.get(), 0));
+  return text ? text : "";
+}
+
+void Connection::fail(int rc, const char* what) const {
+  const char* message = db_ ? sqlite3_errmsg(db_) : sqlite3_errstr(rc);
+  auto say = [&](std::string_view remedy) {
+    return fmt::format("task store '{}': {} ({}, SQLite code {}): {}", path_, message,
+                       std::string_view(what).substr(0, 60), rc, remedy);
+  };
+  switch (rc & 0xff) {
+    case SQLITE_FULL:
+      throw TaskError(TaskErrc::storage_full, say("the disk or its quota is full; free some space. "
+                                                  "Deleting tasks works meanwhile"));
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      throw TaskError(TaskErrc::locked, say("another process has the file open; one process owns a "
+                                            "task file at a time"));
+    case SQLITE_NOTADB:
+    case SQLITE_CORRUPT:
+    case SQLITE_SCHEMA:
+      throw TaskError(TaskErrc::bad_format,
+                      say("the file is damaged or not a task file; restore it or "
+                          "give another path"));
+    default:
+      throw TaskError(TaskErrc::io_error, say("what was acknowledged is kept; the next write tries "
+                                              "again"));
+  }
+}
+
+void Statement::prepare(Connection& db, const char* sql) {
+  reset();
+  db_ = &db;
+  const int rc =
+      sqlite3_prepare_v3(db.get(), sql, -1, SQLITE_PREPARE_PERSISTENT, &statement_, nullptr);
+  if (rc != SQLITE_OK) db.fail(rc, sql);
+}
+
+bool Statement::step() {
+  const int rc = sqlite3_step(statement_);
+  if (rc == SQLITE_ROW) return true;
+  if (rc != SQLITE_DONE) {
+    const int extended = sqlite3_extended_errcode(db_->get());
+    std::string sql = sqlite3_sql(statement_);
+    try {
+      db_->fail(extended, sql.c_str());
+    } catch (...) {
+      sqlite3_reset(statement_);
+      throw;
+    }
+  }
+  return false;
+}
+
+void Statement::finish() {
+  while (step()) {
+  }
+  sqlite3_reset(statement_);
+}
+
+void Statement::reset() noexcept {
+  if (statement_ != nullptr) sqlite3_finalize(statement_);
+  statement_ = nullptr;
+}
+
+}  // namespace reeve::tasks::detail

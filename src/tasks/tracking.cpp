@@ -1,0 +1,299 @@
+// The tracking wrapper: one loop over attempts, each raced against cancellation and its limit.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/experimental/parallel_group.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cmath>
+#include <mutex>
+#include <random>
+#include <reeve/base/error.hpp>
+#include <reeve/tasks/tracking.hpp>
+
+namespace reeve::tasks {
+
+namespace asio = boost::asio;
+using asio::awaitable;
+
+struct ProgressSink::State {
+  State(TaskStore* s, std::string i, std::uint32_t a, int per_second)
+      : store(s),
+        id(std::move(i)),
+        attempt(a),
+        interval(std::chrono::nanoseconds{std::chrono::seconds{1}} / std::max(1, per_second)) {}
+
+  void report(double percent) {
+    const std::lock_guard lock(mutex);
+    if (store == nullptr) return;
+    const auto now = std::chrono::steady_clock::now();
+    held = percent;
+    if (now - last < interval && percent < 100) return;
+    post(now);
+  }
+  void post(std::chrono::steady_clock::time_point now) {
+    UpdateOptions options;
+    options.attempt = attempt;
+    store->post_progress(id, held, options);
+    last = now;
+    held = -1;
+  }
+  /// Writes what was held back, then cuts the sink off.
+  void finish() {
+    const std::lock_guard lock(mutex);
+    if (store != nullptr && held >= 0) post({});
+    store = nullptr;
+  }
+
+  std::mutex mutex;
+  TaskStore* store;
+  const std::string id;
+  const std::uint32_t attempt;
+  const std::chrono::nanoseconds interval;
+  std::chrono::steady_clock::time_point last{};
+  double held = -1;
+};
+
+void ProgressSink::operator()(double percent) const noexcept {
+  if (state_) state_->report(percent);
+}
+std::uint32_t ProgressSink::attempt() const noexcept {
+  return state_ ? state_->attempt : 0;
+}
+
+std::chrono::milliseconds full_jitter(int n, std::chrono::milliseconds backoff_min,
+                                      std::chrono::milliseconds backoff_max,
+                                      double uniform) noexcept {
+  const double top =
+      std::min(static_cast<double>(backoff_max.count()),
+               static_cast<double>(backoff_min.count()) * std::exp2(std::max(0, n - 1)));
+  return std::chrono::milliseconds{static_cast<std::int64_t>(top * std::clamp(uniform, 0.0, 1.0))};
+}
+
+namespace {
+
+enum class Cause { none, work, limit, cancelled };
+
+struct Ended {
+  Cause cause = Cause::none;
+  std::exception_ptr failure;
+  Json result;
+};
+
+awaitable<void> until_cancelling(TaskStore* store, std::string id) {
+  WatchFilter filter;
+  filter.id = id;
+  Watcher watcher = store->watch(filter);
+  for (;;) {
+    const auto now = store->get_task_status(id);
+    if (!now || now->state() == TaskState::cancelling || is_settled(now->state())) co_return;
+    const auto event = co_await watcher.next();
+    if (event.kind == WatchEvent::Kind::closed) {
+      asio::steady_timer never(co_await asio::this_coro::executor,
+                               asio::steady_timer::time_point::max());
+      co_await never.async_wait(asio::use_awaitable);
+    }
+  }
+}
+
+awaitable<Json> run_work(const TrackedWork* work, ProgressSink sink) {
+  auto operation = (*work)(std::move(sink));
+  co_return co_await std::move(operation);
+}
+
+awaitable<Ended> race(TaskStore* store, std::string id, const TrackedWork* work, ProgressSink sink,
+                      std::chrono::milliseconds limit) {
+  const auto executor = co_await asio::this_coro::executor;
+  co_await asio::this_coro::throw_if_cancelled(false);
+  asio::steady_timer timer(executor);
+  if (limit.count() > 0)
+    timer.expires_after(limit);
+  else
+    timer.expires_at(asio::steady_timer::time_point::max());
+  auto group = asio::experimental::make_parallel_group(
+      asio::co_spawn(executor, run_work(work, std::move(sink)), asio::deferred),
+      asio::co_spawn(executor, until_cancelling(store, id), asio::deferred),
+      timer.async_wait(asio::deferred));
+  auto [order, failure, result, watch_failure, timer_error] =
+      co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+  Ended ended;
+  const auto state = co_await asio::this_coro::cancellation_state;
+  if (!failure) {
+    ended.cause = Cause::none;  // a result that is there is never thrown away
+    ended.result = std::move(result);
+  } else if (state.cancelled() != asio::cancellation_type::none || order[0] == 1) {
+    ended.cause = Cause::cancelled;
+  } else {
+    ended.cause = order[0] == 2 ? Cause::limit : Cause::work;
+    ended.failure = failure;
+  }
+  co_return ended;
+}
+
+std::string text_of(const std::exception_ptr& failure, std::string_view fallback) {
+  try {
+    if (failure) std::rethrow_exception(failure);
+  } catch (const std::exception& e) {
+    return e.what();
+  } catch (...) {
+    return "an exception that is no std::exception";
+  }
+  return std::string(fallback);
+}
+
+bool is_retryable(const TrackOptions& options, const Ended& ended) {
+  if (ended.cause != Cause::work) return ended.cause == Cause::limit;
+  try {
+    std::rethrow_exception(ended.failure);
+  } catch (const std::exception& e) {
+    return !options.retry_if || options.retry_if(e);
+  } catch (...) {
+    return false;
+  }
+}
+
+/// One coroutine per call of `tracked`; every write to the store goes through `record`.
+class Tracker {
+ public:
+  Tracker(TaskStore& store, std::string id, TrackedWork work, TrackOptions options)
+      : store_(store), id_(std::move(id)), work_(std::move(work)), options_(std::move(options)) {}
+
+  awaitable<TrackReport> run() {
+    co_await asio::this_coro::throw_if_cancelled(false);
+    CreateOptions create;
+    create.retry_after_crash = options_.retry_after_crash;
+    if (!store_.get_task_status(id_)) {
+      auto creation = store_.create_task(id_, Fields(), create);
+      co_await record(std::move(creation));
+    }
+    for (int n = 1;; ++n) {
+      auto start = store_.start_task(id_);
+      co_await record(std::move(start));
+      ++report_.attempts;
+      const bool again = co_await attempt(n);
+      if (!again) co_return std::move(report_);
+    }
+  }
+
+ private:
+  /// Awaits one write; what its failure means is the policy's to say.
+  awaitable<void> record(awaitable<TaskRecord> write) {
+    try {
+      report_.record = co_await std::move(write);
+      recorded_ = true;
+    } catch (const TaskError&) {
+      if (options_.store_policy == StorePolicy::strict) throw;
+      ++report_.store_failures;
+      recorded_ = false;
+    }
+  }
+
+  awaitable<bool> attempt(int n) {
+    fence_.attempt = recorded_ ? report_.record.attempt() : 0;
+    auto state = std::make_shared<ProgressSink::State>(&store_, id_, fence_.attempt,
+                                                       options_.progress_per_second);
+    ProgressSink sink(state);
+    auto contest = race(&store_, id_, &work_, sink, options_.time_limit);
+    Ended ended = co_await std::move(contest);
+    state->finish();
+    // The record is written also when this coroutine has been cancelled.
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    const bool again = co_await settle(n, ended);
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+    co_return again;
+  }
+
+  awaitable<bool> settle(int n, const Ended& ended) {
+    if (ended.cause == Cause::none) {
+      report_.state = TaskState::completed;
+      report_.result = ended.result;
+      auto write = store_.complete_task(id_, ended.result, fence_);
+      co_await record(std::move(write));
+      co_return false;
+    }
+    if (ended.cause == Cause::cancelled) {
+      report_.state = TaskState::cancelled;
+      const auto now = store_.get_task_status(id_);
+      if (now && !is_settled(now->state())) {
+        auto write = store_.acknowledge_cancel(id_, "cancelled", fence_);
+        co_await record(std::move(write));
+      }
+      co_return false;
+    }
+    const bool limit = ended.cause == Cause::limit;
+    report_.error =
+        limit ? fmt::format("the attempt ran over its limit of {} ms", options_.time_limit.count())
+              : text_of(ended.failure, "failed");
+    if (n < options_.tries_max && is_retryable(options_, ended)) co_return co_await pause(n);
+    report_.state = TaskState::failed;
+    auto write = store_.fail_task(id_, report_.error,
+                                  limit                    ? "time_limit"
+                                  : options_.tries_max > 1 ? "retries_exhausted"
+                                                           : "error",
+                                  fence_);
+    co_await record(std::move(write));
+    co_return false;
+  }
+
+  awaitable<bool> pause(int n) {
+    thread_local std::mt19937_64 random{std::random_device{}()};
+    const auto delay = full_jitter(n, options_.backoff_min, options_.backoff_max,
+                                   std::uniform_real_distribution<>()(random));
+    const WallTime at{std::chrono::milliseconds{store_.config().wall_clock->now_ms()} + delay};
+    auto write = store_.schedule_retry(id_, at, report_.error, fence_);
+    co_await record(std::move(write));
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+    const auto executor = co_await asio::this_coro::executor;
+    asio::steady_timer timer(executor, delay);
+    auto group = asio::experimental::make_parallel_group(
+        asio::co_spawn(executor, until_cancelling(&store_, id_), asio::deferred),
+        timer.async_wait(asio::deferred));
+    auto [order, watch_failure, timer_error] =
+        co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+    const auto state = co_await asio::this_coro::cancellation_state;
+    const bool stopped = state.cancelled() != asio::cancellation_type::none;
+    if (order[0] == 1 && !stopped) co_return true;
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    report_.state = TaskState::cancelled;
+    if (stopped) {
+      auto cancel = store_.cancel_task(id_);
+      co_await record(std::move(cancel));
+    }
+    co_return false;
+  }
+
+  TaskStore& store_;
+  const std::string id_;
+  const TrackedWork work_;
+  const TrackOptions options_;
+  UpdateOptions fence_;
+  TrackReport report_;
+  bool recorded_ = false;
+};
+
+awaitable<TrackReport> run_tracked(TaskStore* store, std::string id, TrackedWork work,
+                                   TrackOptions options) {
+  Tracker tracker(*store, std::move(id), std::move(work), std::move(options));
+  auto running = tracker.run();
+  co_return co_await std::move(running);
+}
+
+}  // namespace
+
+awaitable<TrackReport> tracked(TaskStore& store, std::string_view id, TrackedWork work,
+                               TrackOptions options) {
+  if (options.tries_max < 1 || options.tries_max > 1000)
+    throw ConfigError(fmt::format("tries_max is {}; it must be 1 to 1000", options.tries_max));
+  if (options.progress_per_second < 1 || options.backoff_min.count() < 0 ||
+      options.backoff_max < options.backoff_min || options.time_limit.count() < 0)
+    throw ConfigError(
+        "TrackOptions: progress_per_second must be at least 1, 0 <= backoff_min <= backoff_max, "
+        "and "
+        "time_limit 0 or more");
+  return run_tracked(&store, std::string(id), std::move(work), std::move(options));
+}
+
+}  // namespace reeve::tasks

@@ -1,0 +1,324 @@
+// Samplers: stops, early stop, resume, awkward densities; no test sleeps.
+#include <reeve/base/error.hpp>
+#include <reeve/mcmc/diagnostics.hpp>
+#include <reeve/mcmc/sampler.hpp>
+#include <reeve/mcmc/smc.hpp>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "tests/mcmc/models.hpp"
+#include "tests/support/pch.hpp"
+
+namespace reeve::mcmc {
+namespace {
+
+Density standard_normal(std::size_t d) {
+  return density(d, [](std::span<const double> t, std::span<double> g) {
+    double lp = 0;
+    for (std::size_t i = 0; i < t.size(); ++i) {
+      lp -= 0.5 * t[i] * t[i];
+      g[i] = -t[i];
+    }
+    return lp;
+  });
+}
+
+// Correlated, scales from 1e-3 to 1e3.
+Density hard_normal() {
+  return density<4>([](auto t) {
+    using T = typename decltype(t)::value_type;
+    const T a = t[0] * 1e3, b = (t[1] - 2.0) + 0.95 * a, c = t[2] * 1e-3 - b, d = t[3] * 0.1;
+    return -0.5 * (a * a + b * b / 0.1 + c * c + d * d);
+  });
+}
+
+void expect_same(const mcmc::Run& a, const mcmc::Run& b) {
+  ASSERT_EQ(a.chains().size(), b.chains().size());
+  for (std::size_t c = 0; c < a.chains().size(); ++c) {
+    EXPECT_EQ(a.chains()[c].q, b.chains()[c].q);
+    ASSERT_EQ(a.chains()[c].stats.size(), b.chains()[c].stats.size());
+    for (std::size_t i = 0; i < a.chains()[c].stats.size(); ++i) {
+      EXPECT_EQ(a.chains()[c].stats[i].lp, b.chains()[c].stats[i].lp);
+      EXPECT_EQ(a.chains()[c].stats[i].energy, b.chains()[c].stats[i].energy);
+    }
+  }
+}
+
+struct Setup {
+  Algorithm algorithm;
+  Metric metric;
+  Adaptation adaptation;
+};
+class EverySampler : public ::testing::TestWithParam<Setup> {
+ protected:
+  SampleOptions options() const {
+    SampleOptions o;
+    o.algorithm = GetParam().algorithm;
+    o.metric = GetParam().metric;
+    o.adaptation = GetParam().adaptation;
+    return o;
+  }
+};
+
+TEST_P(EverySampler, recovers_mean_and_variance) {
+  SampleOptions o = options();
+  o.draws = o.algorithm == Algorithm::random_walk ? 20000 : 2000;
+  const auto run = sample(standard_normal(3), o);
+  for (std::size_t p = 0; p < 3; ++p) {
+    ChainDraws x = run.values(p);
+    EXPECT_LT(std::abs(mean(x)) / mcse_mean(x), 4.5);
+    for (auto& chain : x)
+      for (double& v : chain) v *= v;
+    EXPECT_LT(std::abs(mean(x) - 1) / mcse_mean(x), 4.5);
+  }
+  EXPECT_EQ(run.status(), Status::ok) << run.diagnostics().reasons[0];
+}
+
+TEST_P(EverySampler, checkpoint_and_resume_are_bit_identical_at_any_transition) {
+  SampleOptions o = options();
+  o.warmup = 120;
+  o.draws = 60;
+  const Density d = hard_normal();
+  const auto whole = sample(d, o);
+  Sampler pieces(d, o);
+  Random random(9);
+  std::string bytes;
+  while (!pieces.advance({}, 1 + random.below(150))) {
+    bytes = pieces.checkpoint();
+    pieces = Sampler::resume(hard_normal(), bytes);
+    EXPECT_EQ(pieces.checkpoint(), bytes);
+  }
+  expect_same(whole, pieces.result());
+}
+
+TEST_P(EverySampler, a_stop_within_a_trajectory_leaves_no_trace) {
+  SampleOptions o = options();
+  o.warmup = 80;
+  o.draws = 40;
+  const auto whole = sample(hard_normal(), o);
+  ManualClock clock;
+  const auto base = hard_normal();
+  // Each evaluation takes a millisecond of the manual clock, so the poll looks after each.
+  const auto slow = density(4, [&](std::span<const double> t, std::span<double> g) {
+    clock.advance(std::chrono::milliseconds(1));
+    return base.evaluate(t, g);
+  });
+  const auto slow_value = value_density(Parameters(4), [&](std::span<const double> t) {
+    clock.advance(std::chrono::milliseconds(1));
+    return base.value(t);
+  });
+  const Density& d = o.algorithm == Algorithm::random_walk ? slow_value : slow;
+  // Longer than the longest trajectory, or an interrupted one would start for ever.
+  const auto limit_per_call = std::chrono::milliseconds(o.algorithm == Algorithm::nuts ? 1100 : 97);
+  Sampler sampler(d, o);
+  int stops = 0;
+  for (;; ++stops) {
+    ASSERT_LT(stops, 5000);
+    const auto limit = clock.now() + limit_per_call;
+    if (sampler.advance(StopWhen(limit_per_call, clock))) break;
+    EXPECT_EQ(sampler.stopped(), Status::deadline);
+    EXPECT_LE(clock.now(), limit + std::chrono::milliseconds(1)) << "overshoot of more than a gradient";
+  }
+  EXPECT_GT(stops, 0);
+  expect_same(whole, sampler.result());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, EverySampler,
+    ::testing::Values(Setup{Algorithm::nuts, Metric::dense, Adaptation::fisher},
+                      Setup{Algorithm::nuts, Metric::diagonal, Adaptation::fisher},
+                      Setup{Algorithm::nuts, Metric::unit, Adaptation::fisher},
+                      Setup{Algorithm::nuts, Metric::dense, Adaptation::stan},
+                      Setup{Algorithm::nuts, Metric::diagonal, Adaptation::stan},
+                      Setup{Algorithm::hmc, Metric::dense, Adaptation::fisher},
+                      Setup{Algorithm::random_walk, Metric::automatic, Adaptation::fisher}));
+
+TEST(Sampler, a_deadline_keeps_the_draws) {
+  ManualClock clock;
+  const auto d = density(2, [&](std::span<const double> t, std::span<double> g) {
+    clock.advance(std::chrono::milliseconds(1));
+    g[0] = -t[0], g[1] = -t[1];
+    return -0.5 * (t[0] * t[0] + t[1] * t[1]);
+  });
+  const auto run = sample(d, {}, StopWhen(std::chrono::seconds(10), clock));
+  EXPECT_EQ(run.status(), Status::deadline);
+  EXPECT_GT(run.draws(), 100u);
+  EXPECT_LT(run.draws(), 1000u);
+}
+
+TEST(Sampler, a_stop_request_cancels_and_keeps_the_draws) {
+  std::stop_source source;
+  int calls = 0;
+  const auto d = density(2, [&](std::span<const double> t, std::span<double> g) {
+    if (++calls == 5000) source.request_stop();
+    g[0] = -t[0], g[1] = -t[1];
+    return -0.5 * (t[0] * t[0] + t[1] * t[1]);
+  });
+  const auto run = sample(d, {}, StopWhen(source.get_token()));
+  EXPECT_EQ(run.status(), Status::cancelled);
+  EXPECT_LE(calls, 5016);
+  EXPECT_GT(run.draws(), 0u);
+}
+
+TEST(Sampler, stops_early_at_the_target_ess) {
+  SampleOptions o;
+  o.target_ess = 400;
+  o.draws = 5000;
+  const auto run = sample(standard_normal(5), o);
+  EXPECT_LT(run.draws(), 500u);
+  EXPECT_GE(run.diagnostics().min_ess_tail, 400);
+  EXPECT_GE(run.diagnostics().min_ess_bulk, 400);
+}
+
+TEST(Sampler, chains_do_not_depend_on_how_many_draws_are_taken_together) {
+  SampleOptions o;
+  o.draws = 100;
+  const auto run = sample(standard_normal(2), o);
+  Sampler one_by_one(standard_normal(2), o);
+  while (!one_by_one.advance({}, 1)) {
+  }
+  expect_same(run, one_by_one.result());
+}
+
+TEST(Sampler, awkward_densities_give_a_status_or_a_clear_error) {
+  const auto flat = density(2, [](std::span<const double>, std::span<double> g) {
+    g[0] = g[1] = 0;
+    return 0.0;
+  });
+  SampleOptions o;
+  o.draws = 50;
+  o.max_depth = 6;
+  EXPECT_EQ(sample(flat, o).status(), Status::not_converged);
+
+  const auto improper = density<2>([](auto t) { return 0.1 * t[0] - 0.5 * t[1] * t[1]; });
+  EXPECT_EQ(sample(improper, o).status(), Status::not_converged);
+
+  const auto not_a_number = density<1>([](auto t) { return t[0] * std::nan(""); });
+  EXPECT_THROW(sample(not_a_number, o), Error);
+  const auto infinite = density<1>([](auto t) { return t[0] * 0.0 + INFINITY; });
+  EXPECT_THROW(sample(infinite, o), Error);
+  const auto outside = density<1>([](auto t) {
+    if (true) throw std::domain_error("nowhere");
+    return t[0];
+  });
+  EXPECT_THROW(sample(outside, o), Error);
+  const auto throwing = density<1>([](auto t) {
+    if (t[0] > 0.5) throw std::runtime_error("of the user");
+    return -0.5 * t[0] * t[0];
+  });
+  EXPECT_THROW(sample(throwing, o), std::runtime_error);
+
+  // NaN in a part of the space is outside of the support: a truncated normal.
+  SampleOptions longer;
+  const auto partly = density<1>([](auto t) { return t[0] > -3.0 ? -0.5 * t[0] * t[0] : t[0] * std::nan(""); });
+  const auto run = sample(partly, longer);
+  EXPECT_LT(rhat(run.values(0)), 1.05);
+
+  // Two modes, 10 sd apart.
+  const auto bimodal = density<1>([](auto t) { return log_sum_exp(-0.5 * square(t[0] - 5.0), -0.5 * square(t[0] + 5.0)); });
+  longer.init_radius = 8;
+  longer.seed = 3;
+  EXPECT_EQ(sample(bimodal, longer).status(), Status::not_converged);
+}
+
+TEST(Sampler, one_and_two_hundred_parameters) {
+  EXPECT_EQ(sample(standard_normal(1)).status(), Status::ok);
+  SampleOptions o;
+  o.warmup = 300;
+  o.draws = 500;
+  EXPECT_EQ(sample(standard_normal(200), o).status(), Status::ok);
+}
+
+TEST(Sampler, options_are_checked) {
+  SampleOptions o;
+  o.chains = 0;
+  EXPECT_THROW(sample(standard_normal(1), o), ConfigError);
+  o = {};
+  o.target_ess = 50;
+  EXPECT_THROW(sample(standard_normal(1), o), ConfigError);
+  o = {};
+  o.target_accept = 1;
+  EXPECT_THROW(sample(standard_normal(1), o), ConfigError);
+  EXPECT_THROW(sample(value_density(Parameters(1), [](auto t) { return -t[0] * t[0]; })), ConfigError);
+}
+
+TEST(Checkpoint, damage_and_strangers_are_refused) {
+  Sampler sampler(standard_normal(2), {});
+  sampler.advance({}, 100);
+  const std::string bytes = sampler.checkpoint();
+  EXPECT_THROW(Sampler::resume(standard_normal(3), bytes), ConfigError);
+  EXPECT_THROW(Sampler::resume(hard_normal(), bytes), ConfigError);
+  EXPECT_THROW(Sampler::resume(standard_normal(2), "nonsense"), ConfigError);
+  for (const std::size_t at : {20ul, 50ul, bytes.size() / 2, bytes.size() - 1}) {
+    std::string damaged = bytes;
+    damaged[at] = static_cast<char>(damaged[at] ^ 0x10);
+    EXPECT_THROW(Sampler::resume(standard_normal(2), damaged), ConfigError) << at;
+    EXPECT_THROW(Sampler::resume(standard_normal(2), bytes.substr(0, at)), ConfigError) << at;
+  }
+}
+
+// A real kill: integration with the kernel, so the waits are real and short.
+TEST(Checkpoint, kill_at_a_random_time_then_resume_gives_the_same_draws) {
+  const auto folder = std::filesystem::temp_directory_path() / ("reeve_mcmc_" + std::to_string(::getpid()));
+  std::filesystem::create_directories(folder);
+  const std::string path = (folder / "chain.checkpoint").string();
+  SampleOptions o;
+  o.draws = 400;
+  const auto whole = sample(hard_normal(), o);
+  Random random(4);
+  int kills = 0;
+  for (; kills < 200; ++kills) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      sample_resumable(hard_normal(), o, path, {}, 20);
+      ::_exit(0);
+    }
+    ::usleep(static_cast<useconds_t>(500 + random.below(6000)));
+    ::kill(child, SIGKILL);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    if (WIFEXITED(status) || kills == 5) break;
+  }
+  expect_same(whole, sample_resumable(hard_normal(), o, path, {}, 20));
+  EXPECT_FALSE(std::filesystem::exists(path));
+  std::filesystem::remove_all(folder);
+}
+
+TEST(Smc, finds_both_modes_and_the_evidence) {
+  const auto bimodal = value_density(Parameters(2), [](std::span<const double> t) {
+    // 0.3 N(-5, 1) + 0.7 N(5, 1) in the first coordinate, times e^2
+    return 2 - 2 * 0.91893853320467274178 - 0.5 * t[1] * t[1] +
+           log_sum_exp(std::log(0.3) - 0.5 * square(t[0] + 5), std::log(0.7) - 0.5 * square(t[0] - 5));
+  });
+  SmcOptions o;
+  o.particles = 2000;
+  const auto result = sample_smc(bimodal, o);
+  EXPECT_NEAR(result.log_evidence, 2, 4 * result.se + 1e-3);
+  EXPECT_LT(result.se, 0.2);
+  double right = 0;
+  for (const auto& chain : result.run.values(0))
+    for (const double x : chain) right += x > 0;
+  EXPECT_NEAR(right / 8000, 0.7, 0.06);
+  EXPECT_EQ(result.temperatures.back(), 1);
+  o.particles = 3;
+  EXPECT_THROW(sample_smc(bimodal, o), ConfigError);
+}
+
+TEST(Smc, a_deadline_stops_it) {
+  ManualClock clock;
+  const auto slow = value_density(Parameters(1), [&](std::span<const double> t) {
+    clock.advance(std::chrono::milliseconds(1));
+    return -0.5 * t[0] * t[0];
+  });
+  const auto result = sample_smc(slow, {}, StopWhen(std::chrono::seconds(5), clock));
+  EXPECT_EQ(result.run.status(), Status::deadline);
+}
+
+}  // namespace
+}  // namespace reeve::mcmc

@@ -1,0 +1,67 @@
+// A disk in memory as an SQLite VFS: it records every write, sync, truncate and unlink, can run
+// full, refuse a sync, or only pretend to sync.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+struct sqlite3_vfs;
+
+namespace reeve::tasks::testing {
+
+using Bytes = std::vector<unsigned char>;
+using Files = std::map<std::string, std::shared_ptr<Bytes>>;
+
+struct DiskOp {
+  enum class Kind { write, sync, truncate, unlink };
+  Kind kind;
+  std::string file;
+  std::size_t offset = 0;  // of a write; the new size of a truncate
+  Bytes bytes;
+};
+
+/// Threads: any.
+class Disk {
+ public:
+  explicit Disk(std::string name);
+  ~Disk();
+  Disk(const Disk&) = delete;
+  Disk& operator=(const Disk&) = delete;
+
+  const std::string& name() const { return name_; }
+  std::size_t op_count() const;
+  const std::vector<DiskOp>& ops() const { return ops_; }  // when nobody writes
+  void mount(Files files);
+
+  /// Faults, each until it is taken back.
+  void set_capacity(std::size_t bytes);  // writes beyond fail as on a full disk
+  void fail_syncs(bool fail);
+  void fail_writes(bool fail);
+  void pretend_to_sync(bool pretend);  // a sync that does nothing and is not recorded
+  void record(bool on);
+
+  // Called by the VFS.
+  std::shared_ptr<Bytes> open(const std::string& file, bool create);
+  bool exists(const std::string& file) const;
+  bool write(const std::string& file, Bytes& content, const void* data, std::size_t size,
+             std::size_t offset, bool& full);
+  void truncate(const std::string& file, Bytes& content, std::size_t size);
+  bool sync(const std::string& file);
+  void unlink(const std::string& file);
+  mutable std::mutex mutex;
+
+ private:
+  std::string name_;
+  std::unique_ptr<sqlite3_vfs> vfs_;
+  Files files_;
+  std::vector<DiskOp> ops_;
+  std::size_t capacity_ = SIZE_MAX;
+  bool fail_syncs_ = false, fail_writes_ = false, pretend_ = false, record_ = true;
+};
+
+}  // namespace reeve::tasks::testing
