@@ -32,6 +32,8 @@ void Warden::sweep() {
     bool earlier = false;
     for (std::uint32_t slot = 0; slot < wards_.size() && !earlier; ++slot) {
       const LeaseWord word{slots_[slot].word.load(std::memory_order_seq_cst)};
+      // The program has not heard of this death yet: there is nothing left to watch.
+      if (wards_[slot].pid == 0 || wards_[slot].killed_for != Cause::none) continue;
       if (word.cause() != Cause::active) continue;
       const bool unwatched = slots_[slot].memory_limit.load() != 0 && wards_[slot].next_look == 0;
       earlier = slots_[slot].deadline.load(std::memory_order_seq_cst) < next || unwatched;
