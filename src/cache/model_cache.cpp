@@ -306,7 +306,8 @@ awaitable<Core::Value> obtain(ImplPtr impl, std::string id, Core::Loader loader,
     asio::co_spawn(*launched->home, fly(impl, id, launched, std::move(loader), metadata),
                    asio::bind_cancellation_slot(launched->stop->slot(),
                                                 [stop = launched->stop](std::exception_ptr) {}));
-  auto arrival = co_await passenger->waiter().wait();
+  co_await passenger->waiter().wait();
+  auto arrival = passenger->waiter().take();
   if (!arrival) throw boost::system::system_error(asio::error::operation_aborted);
   if (arrival->failure) std::rethrow_exception(arrival->failure);
   co_return std::move(arrival->value);

@@ -223,7 +223,8 @@ awaitable<TaskSlot> wait_for_slot(StatePtr state, std::chrono::milliseconds time
     state->pump();
     if (state->slots.front() != nullptr) state->notice(deadline);
   }
-  auto slot = co_await waiter.wait();
+  co_await waiter.wait();
+  auto slot = waiter.take();
   if (slot) co_return std::move(*slot);
   Blocker blocker = Blocker::none;
   std::size_t ahead = 0;
@@ -252,7 +253,8 @@ awaitable<bool> wait_until_possible(StatePtr state, std::chrono::milliseconds ti
     state->pump();
     if (!state->passes.empty()) state->notice(deadline);
   }
-  const auto pass = co_await waiter.wait();
+  co_await waiter.wait();
+  const auto pass = waiter.take();
   if (pass) co_return true;
   if (std::chrono::steady_clock::now() < deadline) throw_aborted();
   co_return false;
@@ -284,7 +286,8 @@ awaitable<ModelLock> wait_for_lock(StatePtr state, std::string model,
     entry->queue.push_back(waiter);
     state->notice(deadline);
   }
-  auto held = co_await waiter.wait();
+  co_await waiter.wait();
+  auto held = waiter.take();
   if (held) co_return std::move(*held);
   if (std::chrono::steady_clock::now() < deadline) throw_aborted();
   throw LimitTimeoutError(

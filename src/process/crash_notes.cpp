@@ -14,9 +14,10 @@ ChannelHeader* notes = nullptr;
 alignas(16) std::byte alternate_stack[32 * 1024];
 
 void on_crash(int number, siginfo_t* info, void* context) {
+  const bool sent = info->si_code <= 0;  // by raise() or kill(): no instruction faulted
   if (notes != nullptr && notes->crash_signal.load(std::memory_order_relaxed) == 0) {
     notes->crash_code = info->si_code;
-    notes->crash_address = reinterpret_cast<std::uint64_t>(info->si_addr);
+    if (!sent) notes->crash_address = reinterpret_cast<std::uint64_t>(info->si_addr);
 #if defined(__x86_64__)
     const auto* machine = static_cast<const ucontext_t*>(context);
     notes->crash_stack = static_cast<std::uint64_t>(machine->uc_mcontext.gregs[REG_RSP]);
@@ -27,7 +28,7 @@ void on_crash(int number, siginfo_t* info, void* context) {
     notes->crash_signal.store(static_cast<std::uint32_t>(number), std::memory_order_release);
   }
   signal(number, SIG_DFL);  // the faulting instruction runs again and ends the process
-  if (info->si_code <= 0) raise(number);  // it was sent: nothing runs again, so send it once more
+  if (sent) raise(number);  // nothing would: the signal comes again when this handler returns
 }
 
 }  // namespace
