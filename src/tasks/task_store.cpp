@@ -125,7 +125,8 @@ awaitable<TaskRecord> wait_settled(EnginePtr engine, std::string id) {
     }
   }
   if (!answer) {
-    auto granted = co_await waiter->wait();
+    co_await waiter->wait();
+    auto granted = waiter->take();
     if (granted) answer = std::move(*granted);
   }
   if (answer) co_return TaskRecord(std::move(answer));
