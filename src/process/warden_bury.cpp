@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -86,7 +87,9 @@ void Warden::bury(std::uint32_t slot, bool by_signal, int status, std::int64_t c
   // What the worker left behind is now our child: nobody else's children end up here.
   bool complete = false;
   for (int pass = 0; pass < 1000 && !complete; ++pass) {
-    death.descendants_killed += kill_orphans(known_pids());
+    // The largest count of one pass: whom kill_tree() has killed may still be dying here.
+    death.descendants_killed =
+        std::max<std::uint32_t>(death.descendants_killed, kill_orphans(known_pids()));
     const std::int64_t until = monotonic_ns() + 50'000'000;
     while (!(complete = !orphans_left()) && monotonic_ns() < until) {
       const timespec nap{0, 100'000};
