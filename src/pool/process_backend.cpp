@@ -129,6 +129,8 @@ void ProcessBackend::make_board(const ResourceConfig& config) {
   settings_.data_reserve = (16_MiB).bytes();
   settings_.channel_bytes =
       process::channel_header_bytes + config.message_max.bytes() / 4096 * 4096;
+  const ByteSize growth = config.recycle.growth_max;
+  settings_.growth_max = (growth > 0_B ? growth : config.worker_memory / 2).bytes();
   settings_.nice = config.nice;
   settings_.file_mask = config.file_mask ? static_cast<int>(*config.file_mask) : -1;
   settings_.drop_capabilities = config.keep_capabilities ? 0 : 1;
