@@ -1,6 +1,7 @@
 // The state behind a ResourcePool: slots, leases, waiters, one mutex.
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -44,6 +45,7 @@ struct Lease {
   std::int64_t call_deadline = 0;  // tighter than the lease's, or 0
   std::int64_t soft_deadline = process::never;
   int pid = 0;
+  ByteSize call_memory;  // of the latest call, when tighter than the pool's; else 0
   const RunLimits::ProgressSink* progress = nullptr;
   // Its end.
   unsigned owners = 0;  // handle and calls
@@ -52,6 +54,14 @@ struct Lease {
   std::uint32_t dirt = 0;    // process::Dirt, gathered over its calls
   Lease* next_free = nullptr;
 };
+
+/// now + wait, where a wait below zero is none and one beyond ten years is ten years: sums cannot
+/// overflow.
+inline std::int64_t later(std::int64_t now, std::chrono::milliseconds wait) noexcept {
+  constexpr std::chrono::milliseconds longest = std::chrono::hours(24 * 3660);
+  const auto bounded = std::clamp(wait, std::chrono::milliseconds(0), longest);
+  return now + std::chrono::nanoseconds(bounded).count();
+}
 
 enum class Refusal { none, time, degraded, closed };
 

@@ -161,7 +161,7 @@ boost::asio::awaitable<WorkerLease> Core::wait(std::string_view task, AcquireOpt
                       waiters_.size(), config_.waiter_count_max, busy_text()));
     }
     request.since = now_ns();
-    request.deadline = request.since + std::chrono::nanoseconds(timeout).count();
+    request.deadline = later(request.since, timeout);
     request.number = ++lease_number_;
     note_acquire(request.number, task, request.since);
     waiters_.insert_before(position_for(options.priority), waiter);

@@ -84,15 +84,14 @@ void Core::arm_call(Lease& lease, const RunLimits& limits) {
   if (limits.timeout.count() <= 0 && limits.soft_timeout.count() <= 0) return;
   const std::int64_t now = now_ns();
   if (limits.timeout.count() > 0) {
-    const std::int64_t due =
-        std::min(lease.deadline, now + std::chrono::nanoseconds(limits.timeout).count());
+    const std::int64_t due = std::min(lease.deadline, later(now, limits.timeout));
     process::BoardSlot& cell = backend_->cell(lease.slot);
     cell.deadline.store(due, std::memory_order_seq_cst);
     lease.call_deadline = due;
     if (!backend_->watch(due)) need_alarm(due);
   }
   if (limits.soft_timeout.count() > 0) {
-    lease.soft_deadline = now + std::chrono::nanoseconds(limits.soft_timeout).count();
+    lease.soft_deadline = later(now, limits.soft_timeout);
     need_alarm(lease.soft_deadline);
   }
 }
@@ -124,6 +123,7 @@ boost::asio::awaitable<void> Core::complete([[maybe_unused]] std::shared_ptr<Cor
     lease.progress = limits.progress ? &limits.progress : nullptr;
     lease.caller = &spot;
     lease.submitted = true;
+    lease.call_memory = limits.memory < config_.worker_memory ? limits.memory : ByteSize{};
     Slot& slot = slots_[lease.slot];
     busy_.push_back(lease.slot);
     slot.port->submit(task, lease.task, limits.memory.bytes());
@@ -260,7 +260,7 @@ void Core::throw_reply(Lease& lease, const Reply& reply) {
   evidence->elapsed = std::chrono::nanoseconds(now_ns() - lease.granted_at);
   evidence->pid = lease.pid;
   if (reply.kind == ReplyKind::memory) {
-    evidence->memory_limit = config_.worker_memory;
+    evidence->memory_limit = lease.call_memory > 0_B ? lease.call_memory : config_.worker_memory;
     evidence->memory_observed = evidence->memory_peak = ByteSize{reply.data_bytes};
     evidence->mechanism = "rlimit_data";
     const Failure failure{Cause::memory, lease.task, lease.worker, evidence, {}};

@@ -101,7 +101,7 @@ void Core::kill_all() noexcept {
 boost::asio::awaitable<ShutdownReport> Core::shutdown([[maybe_unused]] std::shared_ptr<Core> self,
                                                       ShutdownMode mode,
                                                       std::chrono::milliseconds deadline) {
-  const std::int64_t until = now_ns() + std::chrono::nanoseconds(deadline).count();
+  const std::int64_t until = later(now_ns(), deadline);
   ShutdownReport report;
   const std::size_t ended_before = ended_;
   const std::size_t killed_before = killed_;

@@ -263,8 +263,9 @@ void Core::on_died(std::uint32_t number, std::uint64_t incarnation, Death death)
   if (slot.state == WorkerState::quarantined) --quarantined_;
   const Cause noted = death.cause != Cause::none ? death.cause : slot.ending_for;
   if (slot.lease != nullptr) {
-    const bool answered =
-        std::find(busy_.begin(), busy_.end(), number) != busy_.end() && slot.port->replied();
+    const bool decided = LeaseWord(backend_->cell(number).word.load()).cause() != Cause::active;
+    const bool answered = !decided && slot.port->replied() &&
+                          std::find(busy_.begin(), busy_.end(), number) != busy_.end();
     if (answered) {
       // It died after its reply was complete: the result counts, later calls do not.
       slot.lease->replied = true;

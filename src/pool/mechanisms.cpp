@@ -44,6 +44,8 @@ process::WorkerSettings worker_settings(const ResourceConfig& config, std::size_
   settings.data_limit = config.hard_memory && !sanitized ? config.worker_memory.bytes() : 0;
   settings.data_reserve = (16_MiB).bytes();
   settings.channel_bytes = process::channel_header_bytes + config.message_max.bytes() / 4096 * 4096;
+  const ByteSize growth = config.recycle.growth_max;
+  settings.growth_max = (growth > 0_B ? growth : config.worker_memory / 2).bytes();
   settings.nice = config.nice;
   settings.file_mask = config.file_mask ? static_cast<int>(*config.file_mask) : -1;
   settings.drop_capabilities = config.keep_capabilities ? 0 : 1;

@@ -77,6 +77,7 @@ struct WorkerSettings {
   std::uint64_t data_limit = 0;     // RLIMIT_DATA soft; 0: not set
   std::uint64_t data_reserve = 0;   // hard limit = soft + reserve
   std::uint64_t channel_bytes = 0;  // size of the window a channel is mapped in
+  std::uint64_t growth_max = 0;     // VmData above its start that makes a worker dirty
   std::int32_t nice = 0;
   std::int32_t file_mask = -1;  // umask, -1: inherited
   std::int32_t oom_score = 500;

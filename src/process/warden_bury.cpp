@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -84,7 +85,9 @@ void Warden::bury(std::uint32_t slot, bool by_signal, int status, std::int64_t c
   // What the worker left behind is now our child: nobody else's children end up here.
   bool complete = !orphans_left();
   while (!complete && monotonic_ns() < death.dead_at + 2'000'000'000) {
-    death.descendants_killed += kill_orphans(known_pids());
+    // The largest count of one pass: whom kill_tree() has killed may still be dying here.
+    death.descendants_killed =
+        std::max<std::uint32_t>(death.descendants_killed, kill_orphans(known_pids()));
     for (int nap = 0; nap < 100 && !complete; ++nap) {
       const timespec time{0, 50'000};
       nanosleep(&time, nullptr);

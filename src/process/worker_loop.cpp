@@ -58,6 +58,8 @@ WorkerLoop::WorkerLoop(ChannelHeader& channel, const HubPage& hub, const WorkerS
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
     environment_.push_back(*entry);
   }
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) files_at_start_ = files.rlim_cur;
   refused_in = &channel;
   std::set_new_handler(on_no_memory);
   install_crash_notes(channel);
@@ -65,7 +67,7 @@ WorkerLoop::WorkerLoop(ChannelHeader& channel, const HubPage& hub, const WorkerS
 }
 
 void WorkerLoop::run() {
-  channel_.data_bytes = os::vm_data_self();
+  channel_.data_bytes = data_at_start_ = os::vm_data_self();
   channel_.phase.store(static_cast<std::uint32_t>(WorkerPhase::idle), std::memory_order_release);
   std::uint32_t seen = channel_.reply.load(std::memory_order_relaxed);
   for (;;) {
@@ -163,7 +165,9 @@ std::span<std::byte> WorkerLoop::grow_window(void* context, std::size_t needed) 
 void WorkerLoop::apply_data_limit() {
   if (settings_.data_limit == 0) return;
   channel_.memory_flag.store(0, std::memory_order_relaxed);
-  const std::uint64_t asked = channel_.data_limit != 0 ? channel_.data_limit : settings_.data_limit;
+  const std::uint64_t wish = channel_.data_limit;
+  const std::uint64_t asked =
+      wish != 0 ? std::min(wish, settings_.data_limit) : settings_.data_limit;
   if (asked == data_limit_) return;
   rlimit data{};
   getrlimit(RLIMIT_DATA, &data);
@@ -198,14 +202,13 @@ std::uint32_t WorkerLoop::find_dirt(std::int64_t elapsed) {
   if (!same || count != environment_.size()) dirt |= environment_changed;
   constexpr std::int64_t long_enough = 100'000;
   if (elapsed > long_enough || calls_ % 64 == 0) {
-    channel_.data_bytes = os::vm_data_self();
+    const std::uint64_t data = os::vm_data_self();
+    channel_.data_bytes = data;
+    if (data > data_at_start_ && data - data_at_start_ > settings_.growth_max) {
+      dirt |= memory_grown;
+    }
     rlimit files{};
-    static const rlim_t files_at_start = [] {
-      rlimit now{};
-      getrlimit(RLIMIT_NOFILE, &now);
-      return now.rlim_cur;
-    }();
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != files_at_start)
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != files_at_start_)
       dirt |= limits_changed;
   }
   return dirt;

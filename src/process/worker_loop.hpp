@@ -44,6 +44,8 @@ class WorkerLoop final : public TaskContext {
   std::uint64_t reply_from_ = 0;
   std::uint64_t data_limit_ = 0;
   std::uint64_t calls_ = 0;
+  std::uint64_t data_at_start_ = 0;
+  std::uint64_t files_at_start_ = 0;  // soft RLIMIT_NOFILE
   std::int64_t last_ring_ = 0;
   mode_t file_mask_ = 0;
   std::vector<const char*> environment_;

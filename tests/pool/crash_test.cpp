@@ -287,10 +287,6 @@ asio::awaitable<void> join_the_fight(std::shared_ptr<WorkerLease> worker, std::v
   ++ends;
 }
 
-asio::awaitable<std::shared_ptr<WorkerLease>> hold(ResourcePool& pool) {
-  co_return std::make_shared<WorkerLease>(co_await pool.acquire_worker("fighter"));
-}
-
 TEST(CrashRaces, workers_kill_each_other) {
   for (const std::size_t count : {1u, 2u, 5u, 13u}) {
     asio::io_context context;
@@ -300,7 +296,7 @@ TEST(CrashRaces, workers_kill_each_other) {
     std::vector<std::shared_ptr<WorkerLease>> leases;
     std::vector<int> pids;
     for (std::size_t i = 0; i < count; ++i) {
-      leases.push_back(run_in(context, hold(pool)));
+      leases.push_back(run_in(context, hold(pool, "fighter")));
       pids.push_back(leases.back()->pid());
     }
     int ends = 0;

@@ -75,6 +75,12 @@ auto call_once(ResourcePool& pool, std::string task, Args... args)
   }
 }
 
+/// A lease to play with outside of a coroutine.
+inline asio::awaitable<std::shared_ptr<WorkerLease>> hold(ResourcePool& pool, std::string task) {
+  auto lease = co_await pool.acquire_worker(task);
+  co_return std::make_shared<WorkerLease>(std::move(lease));
+}
+
 /// The E that `work` ends with; a test failure and nothing if it ends otherwise.
 template <class E, class T>
 std::optional<E> error_of(asio::io_context& context, asio::awaitable<T> work,
