@@ -92,8 +92,6 @@ TEST(PoolAcquire, higher_priority_first_and_equal_ones_in_order) {
   EXPECT_EQ(order, (std::vector<int>{4, 1, 3, 0, 2, 5}));
 }
 
-// ------------------------------------------------------------------------------------------------
-
 enum class End { none, granted, cancelled, closed, timeout, other };
 
 asio::awaitable<void> acquire_and_note(ResourcePool& pool, std::string task, End& end,
@@ -281,8 +279,6 @@ TEST(PoolLeaseLife, pool_is_destroyed_with_waiters_and_leases) {
   two.reset();
   EXPECT_TRUE(mark.gone_within(3s));
 }
-
-// ------------------------------------------------------------------------------------------------
 
 // 58: an acquire that is made before the context runs is served when it does.
 TEST(PoolAcquire, before_run) {
