@@ -289,6 +289,10 @@ void Core::release(Lease& lease, bool discard) noexcept {
       let_go_if_done();
       settle();
     }
+  } else if (lease.failure == nullptr) {  // its worker ended with the context
+    slots_[lease.slot].lease = nullptr;
+    slots_[lease.slot].state = WorkerState::empty;
+    --active_;
   }
   unown_locked(lease);
 }

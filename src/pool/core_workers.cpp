@@ -302,6 +302,7 @@ void Core::on_died(std::uint32_t number, std::uint64_t incarnation, Death death)
         slot.retiring && cause == Cause::shutdown ? audit::Cause::recycled : audit_cause(cause),
         &death);
   }
+  if (slot.state == WorkerState::idle) count_death(Cause::lost);  // nobody asked for it
   slot.port.reset();
   slot.pid = 0;
   std::erase(idle_, number);

@@ -79,10 +79,17 @@ class ThreadWorker final : public Worker, public process::TaskContext {
       result_.emplace();
       kind_ = call(*task);
       done_.store(number_, std::memory_order_release);
-      ring_();
+      tell(ring_);
     }
     process::TaskContext::enter(static_cast<process::TaskContext*>(nullptr));
-    ended_();
+    tell(ended_);
+  }
+
+  /// From here on nobody is told anything: the executor behind the callbacks may go.
+  void cut_off() noexcept {
+    const std::lock_guard lock(notify_mutex_);
+    ring_ = nullptr;
+    ended_ = nullptr;
   }
 
   void quit() noexcept {
@@ -138,7 +145,7 @@ class ThreadWorker final : public Worker, public process::TaskContext {
         progress_.emplace(Progress{std::clamp(percent, 0.0, 100.0),
                                    std::string(note.substr(0, process::note_bytes))});
       }
-      ring_();
+      tell(ring_);
     } catch (...) {  // progress is never worth a failure
     }
   }
@@ -146,6 +153,11 @@ class ThreadWorker final : public Worker, public process::TaskContext {
   std::string_view device() const noexcept override { return device_; }
 
  private:
+  void tell(const Notify& whom) {
+    const std::lock_guard lock(notify_mutex_);
+    if (whom) whom();
+  }
+
   ReplyKind call(const codec::TaskDescriptor& task) {
     codec::Writer& result = result_->writer();
     try {
@@ -168,6 +180,7 @@ class ThreadWorker final : public Worker, public process::TaskContext {
 
   LimitedMemory memory_;
   std::string device_;
+  std::mutex notify_mutex_;
   Notify ring_;
   Notify ended_;
   std::mutex mutex_;
@@ -246,7 +259,9 @@ class ThreadBackend final : public Backend {
 
   void detach() noexcept override {
     for (Member& member : workers_) {
-      if (member.worker) member.worker->quit();
+      if (!member.worker) continue;
+      member.worker->cut_off();
+      member.worker->quit();
     }
     workers_.clear();
   }

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cstdlib>
@@ -220,12 +221,12 @@ inline int start_kid(int kind) {
 /// Lets the context work until `done` says so.
 template <class Done>
 bool run_until(asio::io_context& context, Done done, std::chrono::milliseconds patience = 10s) {
+  const auto work = asio::make_work_guard(context);  // an idle pool alone is not waited for
   const auto until = Clock::now() + patience;
   while (!done()) {
     if (Clock::now() > until) return false;
     context.restart();
     context.run_for(2ms);
-    if (context.stopped()) std::this_thread::sleep_for(200us);
   }
   return true;
 }
