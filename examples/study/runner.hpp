@@ -15,7 +15,7 @@ namespace study {
 /// How much work, and in which portions.
 struct Plan {
   int resamples = 10000;  // per case
-  int chunk = 1000;      // resamples in one task
+  int chunk = 1000;       // resamples in one task
   std::uint64_t seed = 1;
 };
 

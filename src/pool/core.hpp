@@ -139,6 +139,12 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
 
   std::mutex& mutex() noexcept { return mutex_; }
 
+  /// True in the child of a fork(): sockets, epoll set and workers are its parent's.
+  bool foreign() const noexcept;
+  void check_owner() const;
+  /// In such a child: never destroyed, so that nothing of the parent's is touched.
+  void abandon() noexcept;
+
  private:
   // BackendEvents
   void on_started(std::uint32_t slot, std::uint64_t incarnation, int pid) override;
@@ -167,8 +173,9 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void unown_locked(Lease& lease) noexcept;
 
   // core_workers.cpp
+  void start_for(const char* device, std::size_t wanted);
   void start_for_waiters(std::size_t wanted);
-  bool start_one();
+  bool start_one(const char* device = nullptr);
   void start(std::uint32_t slot);
   void ready(std::uint32_t slot);
   void start_failed(std::uint32_t slot, std::string reason);
@@ -226,6 +233,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void detach() noexcept;
   void settle() noexcept;  // tells shutdown and warm_up that something changed
 
+  const unsigned fork_generation_;
   ResourceConfig config_;
   boost::asio::any_io_executor executor_;
   async::QuietWait quiet_;
@@ -270,5 +278,8 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
 };
 
 std::int64_t now_ns() noexcept;
+
+/// True if `device` is the slot wanted, or of the kind wanted; null wants any.
+bool device_matches(std::string_view device, const char* wanted);
 
 }  // namespace reeve::detail

@@ -12,16 +12,12 @@ namespace reeve::detail {
 using process::LeaseWord;
 using process::never;
 
-namespace {
-
 bool device_matches(std::string_view device, const char* wanted) {
   if (wanted == nullptr) return true;
   const std::string_view wish(wanted);
   return device == wish ||
          (device.size() > wish.size() && device.starts_with(wish) && device[wish.size()] == ':');
 }
-
-}  // namespace
 
 void Core::check_open() const {
   if (closed_ || detached_) {
@@ -99,7 +95,7 @@ std::optional<WorkerLease> Core::try_acquire(std::string_view task, AcquireOptio
   if (!waiters_.empty()) return std::nullopt;
   const auto slot = find_idle(options.device);
   if (!slot) {
-    start_for_waiters(1);
+    start_for(options.device, 1);
     return std::nullopt;
   }
   std::erase(idle_, *slot);
@@ -172,7 +168,7 @@ boost::asio::awaitable<WorkerLease> Core::wait(std::string_view task, AcquireOpt
     note_acquire(request.number, task, request.since);
     waiters_.insert_before(position_for(options.priority), waiter);
     need_alarm(request.deadline);
-    start_for_waiters(waiters_.size());
+    start_for(options.device, waiters_.size());
   }
   co_await waiter.wait();
   auto lease = waiter.take();
@@ -204,11 +200,14 @@ async::Waiter<WorkerLease>* Core::position_for(int priority) {
 
 void Core::check_device(const char* device) const {
   if (device == nullptr) return;
-  for (const std::string& known : config_.devices) {
-    if (device_matches(known, device)) return;
+  const std::size_t count = std::min(config_.devices.size(), max_workers_);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (device_matches(config_.devices[i], device)) return;
   }
-  throw ConfigError(fmt::format("no worker of this pool has a device '{}'; it has {}", device,
-                                fmt::join(config_.devices, ", ")));
+  throw ConfigError(fmt::format(
+      "no worker of this pool has a device '{}'; its {} workers have {}", device, max_workers_,
+      fmt::join(config_.devices.begin(), config_.devices.begin() + static_cast<long>(count),
+                ", ")));
 }
 
 std::string Core::busy_text() const {
@@ -282,6 +281,7 @@ void Core::offer(std::uint32_t number) {
 }
 
 void Core::release(Lease& lease, bool discard) noexcept {
+  if (foreign()) return abandon();
   const std::lock_guard lock(mutex_);
   lease.released = true;
   if (lease.failure == nullptr && !detached_) {

@@ -30,21 +30,27 @@ void Core::start_for_waiters(std::size_t wanted) {
   }
 }
 
+// A waiter that wants a device needs a worker in a slot that has it; no other will do.
+void Core::start_for(const char* device, std::size_t wanted) {
+  if (device == nullptr) return start_for_waiters(wanted);
+  start_one(device);
+}
+
 // Starts a worker in an empty slot if the pool may have one more.
-bool Core::start_one() {
+bool Core::start_one(const char* device) {
   if (detached_ || live() >= max_workers_) return false;
-  for (std::uint32_t number = 0; number < slots_.size(); ++number) {
-    if (slots_[number].state == WorkerState::empty) {
-      start(number);
-      return true;
+  const std::size_t most = max_workers_ + config_.quarantine_max;
+  for (std::uint32_t number = 0; number < most; ++number) {
+    if (number == slots_.size()) {
+      slots_.emplace_back();
+      slots_.back().device = config_.devices[number % config_.devices.size()];
     }
+    const Slot& slot = slots_[number];
+    if (slot.state != WorkerState::empty || !device_matches(slot.device, device)) continue;
+    start(number);
+    return true;
   }
-  if (slots_.size() >= max_workers_ + config_.quarantine_max) return false;
-  slots_.emplace_back();
-  const auto number = static_cast<std::uint32_t>(slots_.size() - 1);
-  slots_.back().device = config_.devices[number % config_.devices.size()];
-  start(number);
-  return true;
+  return false;
 }
 
 void Core::start(std::uint32_t number) {

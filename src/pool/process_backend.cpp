@@ -102,7 +102,6 @@ class ProcessBackend final : public Backend {
   std::vector<std::uint64_t> living_;  // incarnation per slot, 0: none
   std::deque<Outgoing> outbox_;
   bool flushing_ = false;
-  bool read_posted_ = false;
 };
 
 ProcessBackend::ProcessBackend(BackendEvents& events, std::weak_ptr<Core> owner,

@@ -31,9 +31,13 @@ void Warden::sweep() {
     // A lease granted meanwhile saw the old alarm or we see its deadline now: one of both is sure.
     bool earlier = false;
     for (std::uint32_t slot = 0; slot < wards_.size() && !earlier; ++slot) {
+      const Ward& ward = wards_[slot];
+      if (ward.pid == 0 || ward.killed_for != Cause::none) continue;  // its lease ends by itself
       const LeaseWord word{slots_[slot].word.load(std::memory_order_seq_cst)};
+      // The program has not heard of this death yet: there is nothing left to watch.
+      if (wards_[slot].pid == 0 || wards_[slot].killed_for != Cause::none) continue;
       if (word.cause() != Cause::active) continue;
-      const bool unwatched = slots_[slot].memory_limit.load() != 0 && wards_[slot].next_look == 0;
+      const bool unwatched = slots_[slot].memory_limit.load() != 0 && ward.next_look == 0;
       earlier = slots_[slot].deadline.load(std::memory_order_seq_cst) < next || unwatched;
     }
     if (!earlier) return;
