@@ -71,6 +71,7 @@ void Core::open() {
   asio::use_service<ContextWatch>(asio::query(executor_, asio::execution::context))
       .add(weak_from_this());
   if (config_.isolation == Isolation::process) {
+    if (config_.gpu_memory.bytes() > 0) gpus_ = std::make_unique<GpuWatch>(config_);
     backend_ = make_process_backend(*this, weak_from_this(), executor_, quiet_, mutex_, config_);
   } else {
     backend_ = make_thread_backend(*this, weak_from_this(), executor_, mutex_, config_);

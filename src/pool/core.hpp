@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "pool/failure.hpp"
+#include "pool/gpu_watch.hpp"
 #include "pool/journal.hpp"
 #include "pool/worker.hpp"
 
@@ -46,6 +47,7 @@ struct Lease {
   std::int64_t soft_deadline = process::never;
   int pid = 0;
   ByteSize call_memory;  // of the latest call, when tighter than the pool's; else 0
+  std::uint64_t gpu_observed = 0;  // set: it was ended for this much GPU memory
   const RunLimits::ProgressSink* progress = nullptr;
   // Its end.
   unsigned owners = 0;  // handle and calls
@@ -217,6 +219,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void rearm();
   void on_alarm();
   std::int64_t tick(std::int64_t now);
+  std::int64_t watch_gpus(std::int64_t now);  // gpu_watch.cpp
 
   // core_audit.cpp
   void note(const audit::Event& event, std::int64_t at) noexcept;
@@ -246,6 +249,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   async::QuietWait quiet_;
   mutable std::mutex mutex_;
   std::unique_ptr<Backend> backend_;
+  std::unique_ptr<GpuWatch> gpus_;  // only with a limit to hold
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> idle_;  // the warmest at the back
   std::vector<std::uint32_t> busy_;  // slots whose reply is awaited

@@ -65,6 +65,7 @@ Lease& Core::grant(std::uint32_t number, std::string_view task, Request* request
   lease.granted_at = now;
   lease.deadline = now + lease_time_;
   lease.owners = 1;
+  lease.gpu_observed = 0;
   slot.lease = &lease;
   set_state(slot, WorkerState::leased);
   ++slot.leases_of_worker;
@@ -74,6 +75,7 @@ Lease& Core::grant(std::uint32_t number, std::string_view task, Request* request
   cell.deadline.store(lease.deadline, std::memory_order_relaxed);
   cell.word.store(LeaseWord(lease.serial, Cause::active).bits(), std::memory_order_seq_cst);
   if (!backend_->watch(std::min(lease.deadline, now + first_look_))) need_alarm(lease.deadline);
+  if (gpus_ && gpus_->watches(slot.device)) need_alarm(now + GpuWatch::interval);
   if (request != nullptr) {
     lease.number = request->number;
     request->settled = true;

@@ -52,6 +52,7 @@ void Core::on_alarm() {
 // Does what is due; returns when something is due next.
 std::int64_t Core::tick(std::int64_t now) {
   std::int64_t next = expire_waiters(now);
+  if (gpus_) next = std::min(next, watch_gpus(now));
   for (std::uint32_t number = 0; number < slots_.size(); ++number) {
     Slot& slot = slots_[number];
     if (slot.state == WorkerState::backoff) {

@@ -52,7 +52,17 @@ PoolStatus Core::status() const {
 
 Capabilities Core::capabilities() const {
   const std::lock_guard lock(mutex_);
-  return backend_->capabilities();
+  Capabilities result = backend_->capabilities();
+  if (gpus_) {
+    result.mechanisms.push_back(gpus_->capability());
+  } else {
+    const bool threads = config_.gpu_memory.bytes() > 0;
+    result.mechanisms.push_back(
+        {"nvml", false,
+         threads ? "gpu_memory is not enforced: thread workers share one process"
+                 : "off: gpu_memory is 0"});
+  }
+  return result;
 }
 
 ByteSize Core::memory_usage(const Lease& lease) const {

@@ -253,6 +253,11 @@ std::shared_ptr<Evidence> Core::evidence_of(std::uint32_t number, const Death& d
     evidence->memory_peak = ByteSize{std::max(death.peak, death.observed)};
     evidence->mechanism = "resident memory";
   }
+  if (death.cause == Cause::memory && slot.lease != nullptr && slot.lease->gpu_observed != 0) {
+    evidence->memory_limit = config_.gpu_memory;
+    evidence->memory_observed = evidence->memory_peak = ByteSize{slot.lease->gpu_observed};
+    evidence->mechanism = "nvml";
+  }
   return evidence;
 }
 

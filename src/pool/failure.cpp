@@ -42,12 +42,13 @@ std::string timeout_text(const Failure& failure) {
 
 std::string memory_text(const Failure& failure) {
   const Evidence& evidence = *failure.evidence;
+  const bool gpu = evidence.mechanism == "nvml";
   return fmt::format(
-      "task '{}' on worker {} wanted more than its {} of memory ({} observed, {} at most, "
-      "by {}){}; raise worker_memory or work in smaller pieces{}",
-      failure.task, to_string(failure.worker), to_string(evidence.memory_limit),
+      "task '{}' on worker {} wanted more than its {} of {}memory ({} observed, {} at most, "
+      "by {}){}; raise {} or work in smaller pieces{}",
+      failure.task, to_string(failure.worker), to_string(evidence.memory_limit), gpu ? "GPU " : "",
       to_string(evidence.memory_observed), to_string(evidence.memory_peak), evidence.mechanism,
-      tree_text(evidence), tail_of(evidence));
+      tree_text(evidence), gpu ? "gpu_memory" : "worker_memory", tail_of(evidence));
 }
 
 std::string crash_text(const Failure& failure) {

@@ -90,7 +90,7 @@ struct WorkerSettings {
   char cgroup[256] = {};           // our own cgroup v2 group for workers, or empty
 };
 
-struct BoardHeader {
+struct alignas(BoardSlot) BoardHeader {  // the slots follow at its end
   std::uint64_t magic;
   std::uint32_t slot_count;               // capacity
   std::atomic<std::uint32_t> slots_used;  // slots from here on were never used

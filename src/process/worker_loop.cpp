@@ -13,10 +13,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <reeve/codec/exception_record.hpp>
 #include <reeve/codec/function_id.hpp>
+#include <reeve/os/gpu.hpp>
 #include <reeve/os/proc.hpp>
 
 #include "process/crash_notes.hpp"
@@ -53,6 +55,12 @@ WorkerLoop::WorkerLoop(ChannelHeader& channel, const HubPage& hub, const WorkerS
   area_ = {base, settings.channel_bytes - channel_header_bytes};
   struct stat file{};
   if (fstat(worker_channel_fd, &file) == 0) file_bytes_ = static_cast<std::uint64_t>(file.st_size);
+  // Before any task can start CUDA, and before the environment is noted as it should stay.
+  const auto visible = os::cuda_visible_devices(device(), std::getenv("CUDA_VISIBLE_DEVICES"));
+  if (visible) {
+    setenv("CUDA_VISIBLE_DEVICES", visible->c_str(), 1);
+    setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID", 0);  // the order that NVML counts in
+  }
   file_mask_ = umask(0);
   umask(file_mask_);
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {

@@ -103,6 +103,9 @@ def check_text(path, text):
         yield 1, "purpose", "begin with '%swhat this file is for'" % COMMENT[ending]
     if ending != "md" and text.count("\n") > MAX_FILE_LINES:
         yield 1, "length", "%d lines: split it" % text.count("\n")
+    by_hand = set()
+    for block in LAID_OUT_BY_HAND.finditer(text):
+        by_hand.update(range(line_of(text, block.start()), line_of(text, block.end()) + 1))
     for number, line in enumerate(lines, 1):
         if len(line) > MAX_COLUMNS.get(ending, 1000) and number not in by_hand:
             yield number, "columns", "%d columns" % len(line)
