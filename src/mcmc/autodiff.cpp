@@ -24,7 +24,9 @@ void Tape::differentiate(std::uint32_t result, std::span<double> gradient) {
   for (std::size_t i = 0; i < gradient.size(); ++i) gradient[i] = adjoint_[i + 1];
 }
 
-Var lgamma(Var a) { return detail::unary(std::lgamma(a.value), a, digamma(a.value)); }
+Var lgamma(Var a) {
+  return detail::unary(std::lgamma(a.value), a, digamma(a.value));
+}
 
 // Recurrence up to 10, then the asymptotic series (Abramowitz and Stegun 6.3.18).
 double digamma(double x) noexcept {
@@ -35,9 +37,9 @@ double digamma(double x) noexcept {
   }
   const double z = 1 / (x * x);
   const double series =
-      z * (1.0 / 12 -
-           z * (1.0 / 120 -
-                z * (1.0 / 252 - z * (1.0 / 240 - z * (1.0 / 132 - z * (691.0 / 32760 - z / 12))))));
+      z * (1.0 / 12 - z * (1.0 / 120 -
+                           z * (1.0 / 252 -
+                                z * (1.0 / 240 - z * (1.0 / 132 - z * (691.0 / 32760 - z / 12))))));
   return shift + std::log(x) - 0.5 / x - series;
 }
 

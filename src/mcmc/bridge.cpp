@@ -51,8 +51,9 @@ double relative_variance(const std::vector<double>& x, double worth) {
 LogMarginal bridge_log_marginal(const Run& run, std::uint64_t seed) {
   const std::size_t d = run.density().dimension(), chains = run.chains().size(), n = run.draws();
   if (n < 20 || n * chains < 2 * (2 * d + 2))
-    throw ConfigError(fmt::format("bridge sampling needs at least 20 draws a chain and {} in all; there are {} x {}",
-                                  2 * (2 * d + 2), chains, n));
+    throw ConfigError(fmt::format(
+        "bridge sampling needs at least 20 draws a chain and {} in all; there are {} x {}",
+        2 * (2 * d + 2), chains, n));
   const std::size_t half = n / 2, rest = n - half;
   const auto size = static_cast<Eigen::Index>(d);
   Matrix fit(size, static_cast<Eigen::Index>(half * chains));
@@ -65,8 +66,8 @@ LogMarginal bridge_log_marginal(const Run& run, std::uint64_t seed) {
   ChainDraws l1(chains);
   for (std::size_t c = 0; c < chains; ++c)
     for (std::size_t i = half; i < n; ++i)
-      l1[c].push_back(run.chains()[c].stats[i].lp -
-                      proposal.log_density(Eigen::Map<const Vector>(run.chains()[c].q.data() + i * d, size)));
+      l1[c].push_back(run.chains()[c].stats[i].lp - proposal.log_density(Eigen::Map<const Vector>(
+                                                        run.chains()[c].q.data() + i * d, size)));
   const std::size_t n1 = rest * chains, n2 = n1;
   Random random(seed, 0xb71d6e);
   std::vector<double> l2(n2), q(d);
@@ -126,15 +127,17 @@ ModelProbabilities model_probabilities(std::span<const Candidate> candidates, do
     if (c.status != Status::ok)
       result.reasons.push_back(fmt::format("the fit of {} ended {}", c.name, to_string(c.status)));
     else if (!c.log_marginal.converged || !(c.log_marginal.se < se_limit))
-      result.reasons.push_back(fmt::format("the marginal likelihood of {} has standard error {:.3g}; {} is the limit",
-                                           c.name, c.log_marginal.se, se_limit));
+      result.reasons.push_back(
+          fmt::format("the marginal likelihood of {} has standard error {:.3g}; {} is the limit",
+                      c.name, c.log_marginal.se, se_limit));
     highest = std::max(highest, c.log_marginal.value + c.log_prior);
   }
   result.conclusive = result.reasons.empty();
   if (!result.conclusive) return result;
   double total = 0;
   for (const auto& c : candidates)
-    total += result.probability.emplace_back(std::exp(c.log_marginal.value + c.log_prior - highest));
+    total +=
+        result.probability.emplace_back(std::exp(c.log_marginal.value + c.log_prior - highest));
   for (double& p : result.probability) p /= total;
   return result;
 }

@@ -5,12 +5,12 @@
 
 #include <fmt/format.h>
 
+#include <fcntl.h>
+#include <unistd.h>
 #include <array>
 #include <cstdio>
-#include <fcntl.h>
 #include <fstream>
 #include <iterator>
-#include <unistd.h>
 
 namespace reeve::mcmc {
 namespace {
@@ -53,7 +53,8 @@ struct Reader {
   void operator()(std::vector<T>& x) {
     std::size_t count = 0;
     take(&count, sizeof count);
-    if (count > bytes.size() / sizeof(T)) throw ConfigError("the checkpoint is damaged: a length is too large");
+    if (count > bytes.size() / sizeof(T))
+      throw ConfigError("the checkpoint is damaged: a length is too large");
     x.resize(count);
     take(x.data(), count * sizeof(T));
   }
@@ -72,7 +73,8 @@ template <class Archive>
 void visit_options(Archive& a, SampleOptions& o) {
   a(o.algorithm), a(o.metric), a(o.adaptation), a(o.chains), a(o.warmup), a(o.draws), a(o.seed);
   a(o.target_accept), a(o.max_depth), a(o.leapfrogs), a(o.init_radius), a(o.target_ess);
-  a(o.checks.rhat_limit), a(o.checks.ess_per_chain), a(o.checks.divergent_fraction), a(o.checks.e_bfmi);
+  a(o.checks.rhat_limit), a(o.checks.ess_per_chain), a(o.checks.divergent_fraction),
+      a(o.checks.e_bfmi);
   a(o.checks.max_depth_fraction);
 }
 
@@ -94,7 +96,8 @@ Sampler Sampler::resume(Density density, std::string_view bytes) {
   std::uint64_t sum = 0, print = 0;
   std::memcpy(&sum, bytes.data() + bytes.size() - sizeof sum, sizeof sum);
   bytes.remove_suffix(sizeof sum);
-  if (sum != hash(bytes)) throw ConfigError("the checkpoint is damaged: its checksum does not fit; start anew");
+  if (sum != hash(bytes))
+    throw ConfigError("the checkpoint is damaged: its checksum does not fit; start anew");
   Reader reader{bytes.substr(magic.size())};
   reader(print);
   if (print != fingerprint(density))
@@ -111,7 +114,8 @@ namespace {
 void write_atomically(const std::string& path, std::string_view bytes) {
   const std::string beside = path + ".new";
   const int fd = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) throw Error("cannot write the checkpoint " + beside + "; check the folder and its permissions");
+  if (fd < 0)
+    throw Error("cannot write the checkpoint " + beside + "; check the folder and its permissions");
   while (!bytes.empty()) {
     const ssize_t written = ::write(fd, bytes.data(), bytes.size());
     if (written <= 0) {

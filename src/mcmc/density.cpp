@@ -19,8 +19,9 @@ struct ValueModel final : Model {
   explicit ValueModel(std::function<double(std::span<const double>)> fn) : f(std::move(fn)) {}
   double evaluate(std::span<const double> theta, std::span<double> gradient) const override {
     if (!gradient.empty())
-      throw ConfigError("this density has no gradient; sample it with random-walk Metropolis or SMC, "
-                        "or build it with with_central_differences");
+      throw ConfigError(
+          "this density has no gradient; sample it with random-walk Metropolis or SMC, "
+          "or build it with with_central_differences");
     return f(theta);
   }
   std::function<double(std::span<const double>)> f;

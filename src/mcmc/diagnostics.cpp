@@ -53,7 +53,8 @@ ChainDraws rank_normalise(const ChainDraws& x) {
   items.reserve(n * x.size());
   for (std::size_t c = 0; c < x.size(); ++c)
     for (std::size_t i = 0; i < n; ++i) items.push_back({x[c][i], c * n + i});
-  std::sort(items.begin(), items.end(), [](const Item& a, const Item& b) { return a.value < b.value; });
+  std::sort(items.begin(), items.end(),
+            [](const Item& a, const Item& b) { return a.value < b.value; });
   ChainDraws z(x.size(), std::vector<double>(n));
   const double total = static_cast<double>(items.size());
   for (std::size_t i = 0; i < items.size();) {
@@ -129,7 +130,9 @@ double ess_of(const ChainDraws& x) {
   const double within = covariance.at(0) * length / (length - 1);
   double total = within * (length - 1) / length;
   if (x.size() > 1) total += variance_of(covariance.means());
-  const auto correlation = [&](std::size_t lag) { return 1 - (within - covariance.at(lag)) / total; };
+  const auto correlation = [&](std::size_t lag) {
+    return 1 - (within - covariance.at(lag)) / total;
+  };
 
   // Geyer's initial positive sequence of pairs, made monotone.
   std::vector<double> rho{1, correlation(1)};
@@ -162,7 +165,8 @@ double ess_of(const ChainDraws& x) {
 std::vector<double> sorted(const ChainDraws& x) {
   const std::size_t n = common_length(x);
   std::vector<double> all;
-  for (const auto& chain : x) all.insert(all.end(), chain.begin(), chain.begin() + static_cast<std::ptrdiff_t>(n));
+  for (const auto& chain : x)
+    all.insert(all.end(), chain.begin(), chain.begin() + static_cast<std::ptrdiff_t>(n));
   std::sort(all.begin(), all.end());
   return all;
 }
@@ -226,7 +230,9 @@ double beta_quantile(double p, double a, double b) {
 
 }  // namespace
 
-double rhat_basic(const ChainDraws& x) { return basic_rhat(x); }
+double rhat_basic(const ChainDraws& x) {
+  return basic_rhat(x);
+}
 double rhat_bulk(const ChainDraws& x) {
   return unusable(x) ? nan : basic_rhat(rank_normalise(split(x)));
 }
@@ -244,9 +250,15 @@ double rhat(const ChainDraws& x) {
   return std::isnan(bulk) ? folded : std::isnan(folded) ? bulk : std::max(bulk, folded);
 }
 
-double ess_bulk(const ChainDraws& x) { return unusable(x) ? nan : ess_of(rank_normalise(split(x))); }
-double ess_mean(const ChainDraws& x) { return unusable(x) ? nan : ess_of(split(x)); }
-double ess_basic(const ChainDraws& x) { return ess_of(x); }
+double ess_bulk(const ChainDraws& x) {
+  return unusable(x) ? nan : ess_of(rank_normalise(split(x)));
+}
+double ess_mean(const ChainDraws& x) {
+  return unusable(x) ? nan : ess_of(split(x));
+}
+double ess_basic(const ChainDraws& x) {
+  return ess_of(x);
+}
 double ess_sd(const ChainDraws& x) {
   if (unusable(x)) return nan;
   const double m = mean(x);
@@ -261,7 +273,9 @@ double ess_tail(const ChainDraws& x) {
   return std::min(ess_below(x, quantile_of(order, 0.05)), ess_below(x, quantile_of(order, 0.95)));
 }
 
-double mcse_mean(const ChainDraws& x) { return standard_deviation(x) / std::sqrt(ess_mean(x)); }
+double mcse_mean(const ChainDraws& x) {
+  return standard_deviation(x) / std::sqrt(ess_mean(x));
+}
 
 // Delta method on E[(x - m)^2], with the ESS of the squares.
 double mcse_sd(const ChainDraws& x) {
@@ -312,7 +326,8 @@ double e_bfmi(std::span<const double> energy) {
 
 // Upper tail of chi-squared by the regularised incomplete gamma function.
 double uniformity_p_value(std::span<const std::size_t> counts) {
-  const double total = static_cast<double>(std::accumulate(counts.begin(), counts.end(), std::size_t{0}));
+  const double total =
+      static_cast<double>(std::accumulate(counts.begin(), counts.end(), std::size_t{0}));
   const double expected = total / static_cast<double>(counts.size());
   double chi2 = 0;
   for (const auto c : counts) chi2 += (double(c) - expected) * (double(c) - expected) / expected;
@@ -330,16 +345,21 @@ double uniformity_p_value(std::span<const std::size_t> counts) {
 
 // Acklam's rational approximation, then one step of Halley with erfc: full precision.
 double normal_quantile(double p) {
-  if (!(p > 0 && p < 1)) return p == 0 ? -std::numeric_limits<double>::infinity()
-                                       : p == 1 ? std::numeric_limits<double>::infinity() : nan;
-  static constexpr double a[] = {-3.969683028665376e+01, 2.209460984245205e+02, -2.759285104469687e+02,
-                                 1.383577518672690e+02, -3.066479806614716e+01, 2.506628277459239e+00};
-  static constexpr double b[] = {-5.447609879822406e+01, 1.615858368580409e+02, -1.556989798598866e+02,
-                                 6.680131188771972e+01, -1.328068155288572e+01};
-  static constexpr double c[] = {-7.784894002430293e-03, -3.223964580411365e-01, -2.400758277161838e+00,
-                                 -2.549732539343734e+00, 4.374664141464968e+00, 2.938163982698783e+00};
-  static constexpr double d[] = {7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e+00,
-                                 3.754408661907416e+00};
+  if (!(p > 0 && p < 1))
+    return p == 0   ? -std::numeric_limits<double>::infinity()
+           : p == 1 ? std::numeric_limits<double>::infinity()
+                    : nan;
+  static constexpr double a[] = {-3.969683028665376e+01, 2.209460984245205e+02,
+                                 -2.759285104469687e+02, 1.383577518672690e+02,
+                                 -3.066479806614716e+01, 2.506628277459239e+00};
+  static constexpr double b[] = {-5.447609879822406e+01, 1.615858368580409e+02,
+                                 -1.556989798598866e+02, 6.680131188771972e+01,
+                                 -1.328068155288572e+01};
+  static constexpr double c[] = {-7.784894002430293e-03, -3.223964580411365e-01,
+                                 -2.400758277161838e+00, -2.549732539343734e+00,
+                                 4.374664141464968e+00,  2.938163982698783e+00};
+  static constexpr double d[] = {7.784695709041462e-03, 3.224671290700398e-01,
+                                 2.445134137142996e+00, 3.754408661907416e+00};
   double x = 0;
   if (p < 0.02425 || p > 1 - 0.02425) {
     const double q = std::sqrt(-2 * std::log(p < 0.5 ? p : 1 - p));

@@ -215,7 +215,8 @@ bool Engine::nuts(ChainState& chain, const Tuning& tuning, std::uint32_t max_dep
     }
     log_weight = log_add(log_weight, fresh.log_weight);
     // In time order: `fresh` was built outwards, so its end is the new edge of the whole.
-    double *&v_near = ahead ? whole.v_end : whole.v_begin, *&p_near = ahead ? whole.p_end : whole.p_begin;
+    double *&v_near = ahead ? whole.v_end : whole.v_begin,
+           *&p_near = ahead ? whole.p_end : whole.p_begin;
     const double* v_far = ahead ? whole.v_begin : whole.v_end;
     bool on = goes_on(v_far, fresh.v_end, rho_, fresh.rho, n_);
     on = on && goes_on(v_far, fresh.v_begin, rho_, fresh.p_begin, n_);
@@ -229,7 +230,9 @@ bool Engine::nuts(ChainState& chain, const Tuning& tuning, std::uint32_t max_dep
   std::copy(whole.g, whole.g + n_, chain.g.begin());
   chain.lp = lp;
   chain.random = random;
-  out = {lp, accept_sum_ / std::max<double>(steps_, 1), tuning.step.eps, energy, depth, steps_, divergent_};
+  out = {
+      lp,        accept_sum_ / std::max<double>(steps_, 1), tuning.step.eps, energy, depth, steps_,
+      divergent_};
   return true;
 }
 

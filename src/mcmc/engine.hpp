@@ -12,9 +12,9 @@ namespace reeve::mcmc::detail {
 struct MassMetric {
   Metric kind = Metric::unit;
   std::size_t n = 0;
-  std::vector<double> s;       ///< diagonal, or n x n
-  std::vector<double> root;    ///< sqrt of the diagonal, or L with S = L L^T (column-major)
-  std::vector<double> inverse; ///< 1 / sqrt, or L^-T (column-major)
+  std::vector<double> s;        ///< diagonal, or n x n
+  std::vector<double> root;     ///< sqrt of the diagonal, or L with S = L L^T (column-major)
+  std::vector<double> inverse;  ///< 1 / sqrt, or L^-T (column-major)
 
   void set_unit(Metric kind, std::size_t n);
   void set_diagonal(const std::vector<double>& variances);
@@ -42,7 +42,8 @@ struct Welford {
   void add(const double* x);
 };
 
-/// What is tuned during warm-up: shared by all chains (fisher), or one per chain (stan, random walk).
+/// What is tuned during warm-up: shared by all chains (fisher), or one per chain (stan, random
+/// walk).
 struct Tuning {
   MassMetric metric;
   StepSize step;
@@ -56,11 +57,12 @@ struct ChainState {
   bool started = false, given = false;
 };
 
-/// Counts leapfrogs, and asks the clock and the stop token often enough: after each one when they are
-/// slow, after a few hundred when they take nanoseconds.
+/// Counts leapfrogs, and asks the clock and the stop token often enough: after each one when they
+/// are slow, after a few hundred when they take nanoseconds.
 class Poll {
  public:
-  explicit Poll(const StopWhen& stop) : stop_(stop), active_(stop.deadline || stop.stop.stop_possible()) {}
+  explicit Poll(const StopWhen& stop)
+      : stop_(stop), active_(stop.deadline || stop.stop.stop_possible()) {}
   bool should_stop() noexcept {
     if (!active_) return false;
     if (status_ != Status::ok) return true;
@@ -83,10 +85,13 @@ class Engine {
  public:
   Engine(const Density& density, const SampleOptions& options);
 
-  /// Both return false when `poll` stopped them; `chain` is then unchanged but for its random state.
-  bool nuts(ChainState& chain, const Tuning& tuning, std::uint32_t max_depth, Poll& poll, DrawStats& out);
+  /// Both return false when `poll` stopped them; `chain` is then unchanged but for its random
+  /// state.
+  bool nuts(ChainState& chain, const Tuning& tuning, std::uint32_t max_depth, Poll& poll,
+            DrawStats& out);
   bool hmc(ChainState& chain, const Tuning& tuning, Poll& poll, DrawStats& out);
-  bool random_walk(ChainState& chain, Tuning& tuning, bool adapt, double gain, Poll& poll, DrawStats& out);
+  bool random_walk(ChainState& chain, Tuning& tuning, bool adapt, double gain, Poll& poll,
+                   DrawStats& out);
   /// A step size whose first leapfrog accepts with about 0.8.
   bool find_step(ChainState& chain, Tuning& tuning, Poll& poll);
 

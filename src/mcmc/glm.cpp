@@ -14,14 +14,16 @@ namespace {
 
 // |y - X b|^2 = |Q'y - R b|^2 + rest: no cancellation, unlike X'X and X'y.
 struct LinearModel final : PointwiseModel {
-  LinearModel(Columns columns, std::vector<double> response) : x(std::move(columns)), y(std::move(response)) {
+  LinearModel(Columns columns, std::vector<double> response)
+      : x(std::move(columns)), y(std::move(response)) {
     const auto n = static_cast<Eigen::Index>(x.rows());
     p = x.size();
     Eigen::MatrixXd m(n, static_cast<Eigen::Index>(p));
     for (std::size_t c = 0; c < p; ++c)
       m.col(static_cast<Eigen::Index>(c)) = Eigen::Map<const Eigen::VectorXd>(x.column(c), n);
     const Eigen::HouseholderQR<Eigen::MatrixXd> qr(m);
-    const Eigen::VectorXd z = qr.householderQ().transpose() * Eigen::Map<const Eigen::VectorXd>(y.data(), n);
+    const Eigen::VectorXd z =
+        qr.householderQ().transpose() * Eigen::Map<const Eigen::VectorXd>(y.data(), n);
     const std::size_t rank = std::min(x.rows(), p);
     r.assign(p * p, 0.0);
     target.assign(p, 0.0);
@@ -68,7 +70,8 @@ constexpr std::size_t block = 64;  // rows whose predictor stays in the first-le
 
 /// Bernoulli or Poisson term of a pack: log likelihood and residual.
 template <Family family, int W>
-REEVE_INLINE void term(const Pack<W>& y, const Pack<W>& m, Pack<W>& lp, Pack<W>& residual) noexcept {
+REEVE_INLINE void term(const Pack<W>& y, const Pack<W>& m, Pack<W>& lp,
+                       Pack<W>& residual) noexcept {
   if constexpr (family == Family::bernoulli_logit) {
     // With s = +-m so that s should be positive: log sigmoid(s) = min(s, 0) - log1p(exp(-|s|)).
     const Pack<W> magnitude = where_greater(m, Pack<W>(0.0), m, -m);
@@ -101,7 +104,8 @@ struct GlmKernel {
         for (std::size_t c = 0; c < p; ++c) {
           const double* x = data.column(c) + from;
           const Pack<W> beta(theta[c]);
-          for (std::size_t k = 0; k < packs; ++k) residuals[k] = residuals[k] + beta * Pack<W>::load(x + k * W);
+          for (std::size_t k = 0; k < packs; ++k)
+            residuals[k] = residuals[k] + beta * Pack<W>::load(x + k * W);
         }
         for (std::size_t k = 0; k < packs; ++k) {
           const std::size_t at = from + k * W;
@@ -109,14 +113,16 @@ struct GlmKernel {
           term<family, W>(Pack<W>::load(y + at), residuals[k], lp, residual);
           if (pointwise) lp.store(pointwise + at);
           if (at + W > n)
-            for (int lane = static_cast<int>(n - at); lane < W; ++lane) lp.v[lane] = residual.v[lane] = 0;
+            for (int lane = static_cast<int>(n - at); lane < W; ++lane)
+              lp.v[lane] = residual.v[lane] = 0;
           total = total + lp;
           residuals[k] = residual;
         }
         for (std::size_t c = 0; c < p; ++c) {
           const double* x = data.column(c) + from;
           Pack<W> sum(0.0);
-          for (std::size_t k = 0; k < packs; ++k) sum = sum + residuals[k] * Pack<W>::load(x + k * W);
+          for (std::size_t k = 0; k < packs; ++k)
+            sum = sum + residuals[k] * Pack<W>::load(x + k * W);
           gradient[c] += sum.sum();
         }
       }
@@ -194,7 +200,8 @@ Columns with_response(const Columns& x, std::vector<double> y) {
 }  // namespace
 
 Density linear_regression(Parameters parameters, Columns x, std::vector<double> y) {
-  if (x.size() > 62) throw ConfigError(fmt::format("{} regressors; the kernel takes at most 62", x.size()));
+  if (x.size() > 62)
+    throw ConfigError(fmt::format("{} regressors; the kernel takes at most 62", x.size()));
   const Columns all = with_response(x, y);
   detail::check_model(parameters, x.size(), all, Family::normal, true);
   return {std::move(parameters), std::make_shared<LinearModel>(std::move(x), std::move(y))};
@@ -202,9 +209,11 @@ Density linear_regression(Parameters parameters, Columns x, std::vector<double> 
 
 Density glm(Parameters parameters, Columns x, std::vector<double> y, Family family, Isa isa) {
   if (family == Family::normal || family == Family::student_t)
-    throw ConfigError("glm takes bernoulli_logit, poisson_log or neg_binomial_log; use linear_regression or "
-                      "regression for normal and Student errors");
-  if (x.size() > 62) throw ConfigError(fmt::format("{} regressors; the kernel takes at most 62", x.size()));
+    throw ConfigError(
+        "glm takes bernoulli_logit, poisson_log or neg_binomial_log; use linear_regression or "
+        "regression for normal and Student errors");
+  if (x.size() > 62)
+    throw ConfigError(fmt::format("{} regressors; the kernel takes at most 62", x.size()));
   Columns all = with_response(x, std::move(y));
   detail::check_model(parameters, x.size(), all, family, true);
   return {std::move(parameters), std::make_shared<GlmModel>(std::move(all), family, isa)};

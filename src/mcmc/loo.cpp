@@ -26,8 +26,8 @@ struct Pareto {
   double k, sigma;
 };
 
-// Zhang and Stephens' profile-posterior mean over a grid, then a weak prior that pulls k to 1/2 with the
-// weight of 10 observations. `x` sorted.
+// Zhang and Stephens' profile-posterior mean over a grid, then a weak prior that pulls k to 1/2
+// with the weight of 10 observations. `x` sorted.
 Pareto fit_pareto(std::span<const double> x) {
   const std::size_t n = x.size();
   const std::size_t grid = 30 + static_cast<std::size_t>(std::sqrt(double(n)));
@@ -66,7 +66,8 @@ Psis psis(std::span<const double> log_ratios, double relative_efficiency) {
   if (tail >= 5 && tail < s) {
     std::vector<std::size_t> order(s);
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return w[a] < w[b]; });
+    std::sort(order.begin(), order.end(),
+              [&](std::size_t a, std::size_t b) { return w[a] != w[b] ? w[a] < w[b] : a < b; });
     const double cutoff = std::exp(w[order[s - tail - 1]]);
     std::vector<double> excess(tail);
     for (std::size_t i = 0; i < tail; ++i) excess[i] = std::exp(w[order[s - tail + i]]) - cutoff;
@@ -76,7 +77,8 @@ Psis psis(std::span<const double> log_ratios, double relative_efficiency) {
       if (std::isfinite(fit.k))
         for (std::size_t i = 0; i < tail; ++i) {
           const double p = (double(i) + 0.5) / double(tail);
-          w[order[s - tail + i]] = std::log(fit.sigma * std::expm1(-fit.k * std::log1p(-p)) / fit.k + cutoff);
+          w[order[s - tail + i]] =
+              std::log(fit.sigma * std::expm1(-fit.k * std::log1p(-p)) / fit.k + cutoff);
         }
     }
   }
@@ -86,9 +88,11 @@ Psis psis(std::span<const double> log_ratios, double relative_efficiency) {
   return result;
 }
 
-Loo psis_loo(const std::vector<std::vector<double>>& log_likelihood, std::span<const double> efficiency) {
+Loo psis_loo(const std::vector<std::vector<double>>& log_likelihood,
+             std::span<const double> efficiency) {
   Loo loo;
-  if (log_likelihood.empty()) throw ConfigError("psis_loo needs at least one observation; there are 0");
+  if (log_likelihood.empty())
+    throw ConfigError("psis_loo needs at least one observation; there are 0");
   const double n = double(log_likelihood.size());
   for (std::size_t i = 0; i < log_likelihood.size(); ++i) {
     const auto& ll = log_likelihood[i];
@@ -112,8 +116,10 @@ Loo psis_loo(const std::vector<std::vector<double>>& log_likelihood, std::span<c
 std::vector<std::vector<double>> pointwise_log_likelihood(const Run& run) {
   const auto* model = dynamic_cast<const PointwiseModel*>(&run.density().model());
   if (!model)
-    throw ConfigError("this density does not know its observations; build it with observations, regression, glm or "
-                      "linear_regression, or pass the log likelihoods yourself");
+    throw ConfigError(
+        "this density does not know its observations; build it with observations, regression, glm "
+        "or "
+        "linear_regression, or pass the log likelihoods yourself");
   const std::size_t d = run.density().dimension();
   std::vector<std::vector<double>> ll(model->rows());
   std::vector<double> theta(run.density().parameters().size()), one(model->rows());

@@ -7,7 +7,8 @@
 #include <algorithm>
 #include <cmath>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__clang__)
 #define REEVE_CLONES __attribute__((target_clones("default", "avx2", "arch=x86-64-v4")))
 #else
 #define REEVE_CLONES
@@ -140,8 +141,8 @@ void Welford::add(const double* x) {
   }
 }
 
-// S G S = C has one positive definite solution, the geometric mean of C and G^-1. Coordinates are first
-// scaled by (var x / var g)^(1/4), so that one relative ridge fits both.
+// S G S = C has one positive definite solution, the geometric mean of C and G^-1. Coordinates are
+// first scaled by (var x / var g)^(1/4), so that one relative ridge fits both.
 bool fisher_metric(std::span<const double> draws, std::span<const double> gradients, std::size_t n,
                    MassMetric& metric) {
   const auto d = static_cast<Eigen::Index>(n);

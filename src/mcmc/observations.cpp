@@ -20,8 +20,8 @@ Columns::Columns(std::vector<std::vector<double>> columns) : data_(std::move(col
                                     data_[c].size(), rows_));
     for (std::size_t r = 0; r < rows_; ++r)
       if (!std::isfinite(data_[c][r]))
-        throw ConfigError(fmt::format("column {}, row {} is {}; every value must be finite", c, r,
-                                      data_[c][r]));
+        throw ConfigError(
+            fmt::format("column {}, row {} is {}; every value must be finite", c, r, data_[c][r]));
     // The padding repeats the last row: valid input for any function, and masked out of the sums.
     const double last = data_[c].back();
     data_[c].resize((rows_ + 7) / 8 * 8, last);
@@ -192,19 +192,22 @@ struct MeanModel final : PointwiseModel {
 
 }  // namespace
 
-std::shared_ptr<const Model> sum_model(Columns data, std::size_t parameters, KernelFunction kernel) {
+std::shared_ptr<const Model> sum_model(Columns data, std::size_t parameters,
+                                       KernelFunction kernel) {
   return std::make_shared<SumModel>(std::move(data), parameters, kernel);
 }
 
 std::shared_ptr<const Model> mean_model(Columns data, std::size_t parameters, Family family,
                                         double student_nu, KernelFunction kernel) {
-  if (!(student_nu > 0)) throw ConfigError(fmt::format("student_nu is {}; it must be positive", student_nu));
+  if (!(student_nu > 0))
+    throw ConfigError(fmt::format("student_nu is {}; it must be positive", student_nu));
   return std::make_shared<MeanModel>(std::move(data), parameters, family, student_nu, kernel);
 }
 
 void check_model(const Parameters& parameters, std::size_t expected, const Columns& data,
                  Family family, bool has_family) {
-  if (expected > 62) throw ConfigError(fmt::format("a model of {} parameters; use density() above 62", expected));
+  if (expected > 62)
+    throw ConfigError(fmt::format("a model of {} parameters; use density() above 62", expected));
   const bool extra = has_family && (family == Family::normal || family == Family::student_t ||
                                     family == Family::neg_binomial_log);
   const std::size_t wanted = expected + (extra ? 1 : 0);
@@ -216,9 +219,11 @@ void check_model(const Parameters& parameters, std::size_t expected, const Colum
   for (std::size_t i = 0; i < data.rows(); ++i) {
     const bool count = family == Family::poisson_log || family == Family::neg_binomial_log;
     if (count && (y[i] < 0 || y[i] != std::floor(y[i])))
-      throw ConfigError(fmt::format("the response in row {} is {}; counts are whole and not negative", i, y[i]));
+      throw ConfigError(
+          fmt::format("the response in row {} is {}; counts are whole and not negative", i, y[i]));
     if (family == Family::bernoulli_logit && y[i] != 0 && y[i] != 1)
-      throw ConfigError(fmt::format("the response in row {} is {}; Bernoulli data are 0 or 1", i, y[i]));
+      throw ConfigError(
+          fmt::format("the response in row {} is {}; Bernoulli data are 0 or 1", i, y[i]));
   }
 }
 

@@ -12,7 +12,9 @@
 namespace reeve::mcmc {
 namespace {
 
-std::string number(double x) { return std::isfinite(x) ? fmt::format("{:.17g}", x) : "null"; }
+std::string number(double x) {
+  return std::isfinite(x) ? fmt::format("{:.17g}", x) : "null";
+}
 
 std::string quoted(const std::string& text) {
   std::string out = "\"";
@@ -57,11 +59,14 @@ void write_array(const std::filesystem::path& group, const Array& a) {
     dimensions += fmt::format("{}{}", i ? ", " : "", quoted(a.dimensions[i]));
   }
   const std::string fill = a.type == "<f8" ? "\"NaN\"" : a.type == "|b1" ? "false" : "0";
-  write_file(group / a.name / ".zarray",
-             fmt::format("{{\"zarr_format\": 2, \"shape\": [{0}], \"chunks\": [{0}], \"dtype\": \"{1}\", "
-                         "\"compressor\": null, \"fill_value\": {2}, \"order\": \"C\", \"filters\": null}}\n",
-                         shape, a.type, fill));
-  write_file(group / a.name / ".zattrs", fmt::format("{{\"_ARRAY_DIMENSIONS\": [{}]}}\n", dimensions));
+  write_file(
+      group / a.name / ".zarray",
+      fmt::format(
+          "{{\"zarr_format\": 2, \"shape\": [{0}], \"chunks\": [{0}], \"dtype\": \"{1}\", "
+          "\"compressor\": null, \"fill_value\": {2}, \"order\": \"C\", \"filters\": null}}\n",
+          shape, a.type, fill));
+  write_file(group / a.name / ".zattrs",
+             fmt::format("{{\"_ARRAY_DIMENSIONS\": [{}]}}\n", dimensions));
   write_file(group / a.name / key, bytes_of(a));
 }
 
@@ -72,7 +77,8 @@ void write_group(const std::filesystem::path& path, const std::vector<Array>& ar
 }
 
 std::vector<Array> coordinates(const Run& run) {
-  Array chain{"chain", {run.chains().size()}, {"chain"}, {}, "<i8"}, draw{"draw", {run.draws()}, {"draw"}, {}, "<i8"};
+  Array chain{"chain", {run.chains().size()}, {"chain"}, {}, "<i8"},
+      draw{"draw", {run.draws()}, {"draw"}, {}, "<i8"};
   for (std::size_t c = 0; c < run.chains().size(); ++c) chain.values.push_back(double(c));
   for (std::size_t i = 0; i < run.draws(); ++i) draw.values.push_back(double(i));
   return {chain, draw};
@@ -86,17 +92,24 @@ void write_file(const std::filesystem::path& path, const std::string& text) {
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   file.write(text.data(), static_cast<std::streamsize>(text.size()));
   file.close();
-  if (!file) throw Error("cannot write " + path.string() + "; check the folder, its permissions and the disk");
+  if (!file)
+    throw Error("cannot write " + path.string() +
+                "; check the folder, its permissions and the disk");
 }
 
 std::string stan_csv(const Run& run, std::size_t chain) {
   std::string out = fmt::format(
-      "# model = reeve\n# method = sample (Default)\n#   sample\n#     num_samples = {}\n#     num_warmup = {}\n"
-      "#     save_warmup = 0\n#     thin = 1\n#     adapt\n#       engaged = 1\n#     algorithm = hmc (Default)\n"
-      "#       hmc\n#         engine = {}\n#           {}\n#             max_depth = {}\n#         metric = {}\n"
+      "# model = reeve\n# method = sample (Default)\n#   sample\n#     num_samples = {}\n#     "
+      "num_warmup = {}\n"
+      "#     save_warmup = 0\n#     thin = 1\n#     adapt\n#       engaged = 1\n#     algorithm = "
+      "hmc (Default)\n"
+      "#       hmc\n#         engine = {}\n#           {}\n#             max_depth = {}\n#         "
+      "metric = {}\n"
       "# id = {}\n# random\n#   seed = {}\n",
       run.draws(), run.warmup, run.algorithm, run.algorithm, run.max_depth,
-      run.inverse_metric.empty() || run.inverse_metric[0].size() == run.density().dimension() ? "diag_e" : "dense_e",
+      run.inverse_metric.empty() || run.inverse_metric[0].size() == run.density().dimension()
+          ? "diag_e"
+          : "dense_e",
       chain + 1, run.seed);
   out += "lp__,accept_stat__,stepsize__,treedepth__,n_leapfrog__,divergent__,energy__";
   for (const auto& name : run.names()) out += fmt::format(",{}", name);
@@ -105,15 +118,18 @@ std::string stan_csv(const Run& run, std::size_t chain) {
     const auto& m = run.inverse_metric[chain];
     const std::size_t d = run.density().dimension();
     const bool dense = m.size() == d * d && d > 1;
-    out += fmt::format("# Adaptation terminated\n# Step size = {:.17g}\n# {} of inverse mass matrix:\n", run.stepsize[chain],
-                       dense ? "Elements" : "Diagonal elements");
+    out += fmt::format(
+        "# Adaptation terminated\n# Step size = {:.17g}\n# {} of inverse mass matrix:\n",
+        run.stepsize[chain], dense ? "Elements" : "Diagonal elements");
     for (std::size_t i = 0; i < m.size(); ++i)
-      out += fmt::format("{}{:.17g}{}", i % d == 0 ? "# " : ", ", m[i], (i + 1) % d == 0 ? "\n" : "");
+      out +=
+          fmt::format("{}{:.17g}{}", i % d == 0 ? "# " : ", ", m[i], (i + 1) % d == 0 ? "\n" : "");
   }
   for (std::size_t i = 0; i < run.draws(); ++i) {
     const DrawStats& s = run.chains()[chain].stats[i];
-    fmt::format_to(std::back_inserter(out), "{:.17g},{:.17g},{:.17g},{},{},{},{:.17g}", s.lp, s.accept_stat, s.stepsize,
-                   s.treedepth, s.n_leapfrog, s.divergent ? 1 : 0, s.energy);
+    fmt::format_to(std::back_inserter(out), "{:.17g},{:.17g},{:.17g},{},{},{},{:.17g}", s.lp,
+                   s.accept_stat, s.stepsize, s.treedepth, s.n_leapfrog, s.divergent ? 1 : 0,
+                   s.energy);
     for (std::size_t p = 0; p < run.density().parameters().size(); ++p)
       fmt::format_to(std::back_inserter(out), ",{:.17g}", run.values(p)[chain][i]);
     out += '\n';
@@ -121,7 +137,8 @@ std::string stan_csv(const Run& run, std::size_t chain) {
   return out;
 }
 
-std::vector<std::filesystem::path> write_stan_csv(const Run& run, const std::filesystem::path& folder,
+std::vector<std::filesystem::path> write_stan_csv(const Run& run,
+                                                  const std::filesystem::path& folder,
                                                   const std::string& name) {
   std::vector<std::filesystem::path> paths;
   for (std::size_t c = 0; c < run.chains().size(); ++c) {
@@ -144,7 +161,8 @@ void write_inference_data(const Run& run, const std::filesystem::path& path) {
     }
     for (std::size_t c = 0; c < chains; ++c)
       for (std::size_t i = 0; i < draws; ++i)
-        for (std::size_t k = 0; k < b.constrained; ++k) a.values.push_back(run.values(at + k)[c][i]);
+        for (std::size_t k = 0; k < b.constrained; ++k)
+          a.values.push_back(run.values(at + k)[c][i]);
     posterior.push_back(std::move(a));
     at += b.constrained;
   }
@@ -168,22 +186,30 @@ void write_inference_data(const Run& run, const std::filesystem::path& path) {
 
 std::string summary_json(const Run& run) {
   const Diagnostics& d = run.diagnostics();
-  std::string out = fmt::format("{{\n  \"status\": \"{}\",\n  \"algorithm\": {},\n  \"seed\": {},\n  \"chains\": {},\n"
-                                "  \"draws_per_chain\": {},\n  \"warmup\": {},\n  \"reasons\": [",
-                                to_string(d.status), quoted(run.algorithm), run.seed, run.chains().size(), run.draws(),
-                                run.warmup);
-  for (std::size_t i = 0; i < d.reasons.size(); ++i) out += fmt::format("{}{}", i ? ", " : "", quoted(d.reasons[i]));
-  out += fmt::format("],\n  \"divergences\": {},\n  \"max_depth_hits\": {},\n  \"leapfrogs\": {},\n  \"warmup_leapfrogs\": {},\n"
-                     "  \"max_rhat\": {},\n  \"min_ess_bulk\": {},\n  \"min_ess_tail\": {},\n  \"min_e_bfmi\": {},\n"
-                     "  \"parameters\": [",
-                     d.divergences, d.max_depth_hits, d.leapfrogs, run.warmup_leapfrogs, number(d.max_rhat),
-                     number(d.min_ess_bulk), number(d.min_ess_tail), number(d.min_e_bfmi));
+  std::string out = fmt::format(
+      "{{\n  \"status\": \"{}\",\n  \"algorithm\": {},\n  \"seed\": {},\n  \"chains\": {},\n"
+      "  \"draws_per_chain\": {},\n  \"warmup\": {},\n  \"reasons\": [",
+      to_string(d.status), quoted(run.algorithm), run.seed, run.chains().size(), run.draws(),
+      run.warmup);
+  for (std::size_t i = 0; i < d.reasons.size(); ++i)
+    out += fmt::format("{}{}", i ? ", " : "", quoted(d.reasons[i]));
+  out += fmt::format(
+      "],\n  \"divergences\": {},\n  \"max_depth_hits\": {},\n  \"leapfrogs\": {},\n  "
+      "\"warmup_leapfrogs\": {},\n"
+      "  \"max_rhat\": {},\n  \"min_ess_bulk\": {},\n  \"min_ess_tail\": {},\n  \"min_e_bfmi\": "
+      "{},\n"
+      "  \"parameters\": [",
+      d.divergences, d.max_depth_hits, d.leapfrogs, run.warmup_leapfrogs, number(d.max_rhat),
+      number(d.min_ess_bulk), number(d.min_ess_tail), number(d.min_e_bfmi));
   bool first = true;
   for (const auto& p : run.summary()) {
-    out += fmt::format("{}\n    {{\"name\": {}, \"mean\": {}, \"sd\": {}, \"mcse\": {}, \"q5\": {}, \"q50\": {}, \"q95\": {}, "
-                       "\"rhat\": {}, \"ess_bulk\": {}, \"ess_tail\": {}}}",
-                       first ? "" : ",", quoted(p.name), number(p.mean), number(p.sd), number(p.mcse), number(p.q5),
-                       number(p.q50), number(p.q95), number(p.rhat), number(p.ess_bulk), number(p.ess_tail));
+    out += fmt::format(
+        "{}\n    {{\"name\": {}, \"mean\": {}, \"sd\": {}, \"mcse\": {}, \"q5\": {}, \"q50\": {}, "
+        "\"q95\": {}, "
+        "\"rhat\": {}, \"ess_bulk\": {}, \"ess_tail\": {}}}",
+        first ? "" : ",", quoted(p.name), number(p.mean), number(p.sd), number(p.mcse),
+        number(p.q5), number(p.q50), number(p.q95), number(p.rhat), number(p.ess_bulk),
+        number(p.ess_tail));
     first = false;
   }
   return out + "\n  ]\n}\n";

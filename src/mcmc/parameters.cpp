@@ -46,7 +46,8 @@ Parameters& Parameters::push(ParameterBlock b) {
 
 Parameters& Parameters::add(std::string name, Prior prior) {
   const double low = prior.lower(), high = prior.upper();
-  if (std::isfinite(low) && std::isfinite(high)) return interval(std::move(name), low, high, 0, prior);
+  if (std::isfinite(low) && std::isfinite(high))
+    return interval(std::move(name), low, high, 0, prior);
   if (std::isfinite(low)) return lower(std::move(name), low, 0, prior);
   return real(std::move(name), 0, prior);
 }
@@ -69,8 +70,8 @@ Parameters& Parameters::upper(std::string name, double high, std::size_t count, 
 Parameters& Parameters::interval(std::string name, double low, double high, std::size_t count,
                                  Prior prior) {
   if (!(low < high) || !std::isfinite(high - low))
-    throw ConfigError(fmt::format("interval of parameter {} is [{}, {}]; low must be below high", name,
-                                  low, high));
+    throw ConfigError(fmt::format("interval of parameter {} is [{}, {}]; low must be below high",
+                                  name, low, high));
   auto b = block(std::move(name), Kind::interval, count, prior);
   b.low = low;
   b.high = high;
@@ -87,7 +88,8 @@ Parameters& Parameters::ordered(std::string name, std::size_t size, Prior prior)
   return push(block(std::move(name), Kind::ordered, size, prior));
 }
 Parameters& Parameters::correlation(std::string name, std::size_t size) {
-  if (size < 2) throw ConfigError(fmt::format("correlation {} has size {}; it needs 2", name, size));
+  if (size < 2)
+    throw ConfigError(fmt::format("correlation {} has size {}; it needs 2", name, size));
   auto b = block(std::move(name), Kind::correlation, size * size, {});
   b.free = size * (size - 1) / 2;
   return push(std::move(b));
@@ -179,7 +181,8 @@ void Parameters::unconstrain(std::span<const double> theta, std::span<double> q)
   }
 }
 
-double Parameters::add_priors(std::span<const double> theta, std::span<double> gradient) const noexcept {
+double Parameters::add_priors(std::span<const double> theta,
+                              std::span<double> gradient) const noexcept {
   double lp = 0;
   std::size_t at = 0;
   for (const auto& b : blocks_) {

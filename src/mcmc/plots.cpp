@@ -12,7 +12,8 @@ namespace reeve::mcmc {
 namespace {
 
 constexpr double width = 640, height = 260, left = 62, right = 14, top = 30, bottom = 34;
-constexpr const char* colours[] = {"#1b6ca8", "#d1603d", "#3a8f5c", "#8a5a9e", "#b58900", "#5b6770"};
+constexpr const char* colours[] = {"#1b6ca8", "#d1603d", "#3a8f5c",
+                                   "#8a5a9e", "#b58900", "#5b6770"};
 
 struct Range {
   double low, high;
@@ -22,7 +23,9 @@ struct Range {
     high = std::max(high, x);
   }
 };
-Range empty_range() { return {INFINITY, -INFINITY}; }
+Range empty_range() {
+  return {INFINITY, -INFINITY};
+}
 
 std::string escape(const std::string& text) {
   std::string out;
@@ -41,25 +44,38 @@ std::string escape(const std::string& text) {
 class Plot {
  public:
   Plot(const std::string& title, Range x, Range y) : x_(fix(x)), y_(fix(y)) {
-    out_ = fmt::format("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" "
-                       "font-family=\"sans-serif\" font-size=\"11\"><rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
-                       "<text x=\"{2}\" y=\"18\" font-size=\"13\" font-weight=\"bold\">{3}</text>\n",
-                       width, height, left, escape(title));
+    out_ = fmt::format(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" "
+        "height=\"{1}\" "
+        "font-family=\"sans-serif\" font-size=\"11\"><rect width=\"100%\" height=\"100%\" "
+        "fill=\"white\"/>\n"
+        "<text x=\"{2}\" y=\"18\" font-size=\"13\" font-weight=\"bold\">{3}</text>\n",
+        width, height, left, escape(title));
     for (const double t : ticks(y_))
-      out_ += fmt::format("<line x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\" stroke=\"#ddd\"/>"
-                          "<text x=\"{3}\" y=\"{4:.1f}\" text-anchor=\"end\" fill=\"#555\">{5:.4g}</text>\n",
-                          left, width - right, py(t), left - 6, py(t) + 4, t);
+      out_ += fmt::format(
+          "<line x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\" stroke=\"#ddd\"/>"
+          "<text x=\"{3}\" y=\"{4:.1f}\" text-anchor=\"end\" fill=\"#555\">{5:.4g}</text>\n",
+          left, width - right, py(t), left - 6, py(t) + 4, t);
     for (const double t : ticks(x_))
-      out_ += fmt::format("<text x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\" fill=\"#555\">{:.4g}</text>\n", px(t),
-                          height - bottom + 16, t);
+      out_ += fmt::format(
+          "<text x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\" fill=\"#555\">{:.4g}</text>\n", px(t),
+          height - bottom + 16, t);
   }
-  double px(double x) const { return left + (x - x_.low) / (x_.high - x_.low) * (width - left - right); }
-  double py(double y) const { return height - bottom - (y - y_.low) / (y_.high - y_.low) * (height - top - bottom); }
-  void line(const std::vector<double>& x, const std::vector<double>& y, const char* colour, double stroke = 1.2) {
-    out_ += fmt::format("<polyline fill=\"none\" stroke=\"{}\" stroke-width=\"{}\" stroke-opacity=\"0.8\" points=\"", colour,
-                        stroke);
+  double px(double x) const {
+    return left + (x - x_.low) / (x_.high - x_.low) * (width - left - right);
+  }
+  double py(double y) const {
+    return height - bottom - (y - y_.low) / (y_.high - y_.low) * (height - top - bottom);
+  }
+  void line(const std::vector<double>& x, const std::vector<double>& y, const char* colour,
+            double stroke = 1.2) {
+    out_ += fmt::format(
+        "<polyline fill=\"none\" stroke=\"{}\" stroke-width=\"{}\" stroke-opacity=\"0.8\" "
+        "points=\"",
+        colour, stroke);
     for (std::size_t i = 0; i < x.size(); ++i)
-      if (std::isfinite(x[i]) && std::isfinite(y[i])) out_ += fmt::format("{:.1f},{:.1f} ", px(x[i]), py(y[i]));
+      if (std::isfinite(x[i]) && std::isfinite(y[i]))
+        out_ += fmt::format("{:.1f},{:.1f} ", px(x[i]), py(y[i]));
     out_ += "\"/>\n";
   }
   void add(const std::string& text) { out_ += text; }
@@ -73,7 +89,10 @@ class Plot {
   }
   static std::vector<double> ticks(Range r) {
     const double rough = (r.high - r.low) / 5, power = std::pow(10, std::floor(std::log10(rough)));
-    const double step = rough / power < 1.5 ? power : rough / power < 3.5 ? 2 * power : rough / power < 7.5 ? 5 * power : 10 * power;
+    const double step = rough / power < 1.5   ? power
+                        : rough / power < 3.5 ? 2 * power
+                        : rough / power < 7.5 ? 5 * power
+                                              : 10 * power;
     std::vector<double> all;
     for (double t = std::ceil(r.low / step) * step; t <= r.high && all.size() < 12; t += step)
       all.push_back(std::abs(t) < step * 1e-9 ? 0 : t);
@@ -83,7 +102,9 @@ class Plot {
   std::string out_;
 };
 
-const char* colour(std::size_t i) { return colours[i % std::size(colours)]; }
+const char* colour(std::size_t i) {
+  return colours[i % std::size(colours)];
+}
 
 }  // namespace
 
@@ -115,7 +136,9 @@ std::string rank_svg(const Run& run, std::size_t parameter) {
   std::vector<Item> all;
   for (std::size_t c = 0; c < values.size(); ++c)
     for (const double v : values[c]) all.push_back({v, c});
-  std::stable_sort(all.begin(), all.end(), [](const Item& a, const Item& b) { return a.value < b.value; });
+  std::sort(all.begin(), all.end(), [](const Item& a, const Item& b) {
+    return a.value != b.value ? a.value < b.value : a.chain < b.chain;
+  });
   std::vector<std::vector<double>> counts(values.size(), std::vector<double>(bins, 0));
   for (std::size_t i = 0; i < all.size(); ++i) counts[all[i].chain][i * bins / all.size()] += 1;
   double most = 1;
@@ -140,16 +163,20 @@ std::string density_svg(const Run& run, std::size_t parameter) {
   constexpr std::size_t points = 160;
   std::vector<std::vector<double>> curves;
   std::vector<double> grid(points);
-  for (std::size_t i = 0; i < points; ++i) grid[i] = x.low + (x.high - x.low) * double(i) / (points - 1);
+  for (std::size_t i = 0; i < points; ++i)
+    grid[i] = x.low + (x.high - x.low) * double(i) / (points - 1);
   Range y{0, 0};
   for (const auto& chain : values) {
     // Normal kernel, Silverman's bandwidth with the interquartile range.
     const ChainDraws one{chain};
-    const double spread = std::min(standard_deviation(one), (quantile(one, 0.75) - quantile(one, 0.25)) / 1.34);
-    const double h = std::max(0.9 * spread * std::pow(double(std::max<std::size_t>(chain.size(), 1)), -0.2), 1e-300);
+    const double spread =
+        std::min(standard_deviation(one), (quantile(one, 0.75) - quantile(one, 0.25)) / 1.34);
+    const double h = std::max(
+        0.9 * spread * std::pow(double(std::max<std::size_t>(chain.size(), 1)), -0.2), 1e-300);
     auto& curve = curves.emplace_back(points, 0.0);
     for (std::size_t i = 0; i < points; ++i) {
-      for (const double v : chain) curve[i] += std::exp(-0.5 * (grid[i] - v) * (grid[i] - v) / (h * h));
+      for (const double v : chain)
+        curve[i] += std::exp(-0.5 * (grid[i] - v) * (grid[i] - v) / (h * h));
       curve[i] /= double(chain.size()) * h * std::sqrt(2 * std::numbers::pi);
       y.widen(curve[i]);
     }
@@ -159,8 +186,8 @@ std::string density_svg(const Run& run, std::size_t parameter) {
   return plot.finish();
 }
 
-std::string predictive_svg(const PredictiveBand& band, const std::vector<double>& x, const std::vector<double>& y,
-                           const std::string& title) {
+std::string predictive_svg(const PredictiveBand& band, const std::vector<double>& x,
+                           const std::vector<double>& y, const std::string& title) {
   Range rx = empty_range(), ry = empty_range();
   for (const double v : band.x) rx.widen(v);
   for (const double v : x) rx.widen(v);
@@ -168,12 +195,15 @@ std::string predictive_svg(const PredictiveBand& band, const std::vector<double>
     for (const double v : *side) ry.widen(v);
   Plot plot(title, rx, ry);
   std::string area = "<polygon fill=\"#1b6ca8\" fill-opacity=\"0.18\" points=\"";
-  for (std::size_t i = 0; i < band.x.size(); ++i) area += fmt::format("{:.1f},{:.1f} ", plot.px(band.x[i]), plot.py(band.high[i]));
-  for (std::size_t i = band.x.size(); i-- > 0;) area += fmt::format("{:.1f},{:.1f} ", plot.px(band.x[i]), plot.py(band.low[i]));
+  for (std::size_t i = 0; i < band.x.size(); ++i)
+    area += fmt::format("{:.1f},{:.1f} ", plot.px(band.x[i]), plot.py(band.high[i]));
+  for (std::size_t i = band.x.size(); i-- > 0;)
+    area += fmt::format("{:.1f},{:.1f} ", plot.px(band.x[i]), plot.py(band.low[i]));
   plot.add(area + "\"/>\n");
   plot.line(band.x, band.middle, colours[0], 2);
   for (std::size_t i = 0; i < x.size(); ++i)
-    plot.add(fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2.5\" fill=\"#d1603d\"/>\n", plot.px(x[i]), plot.py(y[i])));
+    plot.add(fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2.5\" fill=\"#d1603d\"/>\n",
+                         plot.px(x[i]), plot.py(y[i])));
   return plot.finish();
 }
 

@@ -73,7 +73,9 @@ double Random::normal() noexcept {
   }
 }
 
-double Random::exponential() noexcept { return -std::log1p(-uniform()); }
+double Random::exponential() noexcept {
+  return -std::log1p(-uniform());
+}
 
 // Marsaglia and Tsang (2000); shapes below 1 by the power trick.
 double Random::gamma(double shape, double scale) noexcept {

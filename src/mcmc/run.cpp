@@ -11,10 +11,14 @@ namespace reeve::mcmc {
 
 const char* to_string(Status status) noexcept {
   switch (status) {
-    case Status::ok: return "ok";
-    case Status::not_converged: return "not_converged";
-    case Status::deadline: return "deadline";
-    case Status::cancelled: return "cancelled";
+    case Status::ok:
+      return "ok";
+    case Status::not_converged:
+      return "not_converged";
+    case Status::deadline:
+      return "deadline";
+    case Status::cancelled:
+      return "cancelled";
   }
   return "unknown";
 }
@@ -29,7 +33,8 @@ Run::Run(Density density, std::vector<Chain> chains, Unassessed)
   draws_ = chains_.empty() ? 0 : SIZE_MAX;
   for (const auto& chain : chains_) draws_ = std::min(draws_, chain.stats.size());
   const std::size_t d = density_.dimension(), size = density_.parameters().size();
-  values_.assign(size, std::vector<std::vector<double>>(chains_.size(), std::vector<double>(draws_)));
+  values_.assign(size,
+                 std::vector<std::vector<double>>(chains_.size(), std::vector<double>(draws_)));
   std::vector<double> theta(size);
   for (std::size_t c = 0; c < chains_.size(); ++c)
     for (std::size_t i = 0; i < draws_; ++i) {
@@ -43,8 +48,9 @@ std::vector<ParameterSummary> Run::summary() const {
   const auto all_names = names();
   for (std::size_t p = 0; p < values_.size(); ++p) {
     const auto& x = values_[p];
-    rows.push_back({all_names[p], mcmc::mean(x), standard_deviation(x), mcse_mean(x), quantile(x, 0.05),
-                    quantile(x, 0.5), quantile(x, 0.95), rhat(x), ess_bulk(x), ess_tail(x)});
+    rows.push_back({all_names[p], mcmc::mean(x), standard_deviation(x), mcse_mean(x),
+                    quantile(x, 0.05), quantile(x, 0.5), quantile(x, 0.95), rhat(x), ess_bulk(x),
+                    ess_tail(x)});
   }
   return rows;
 }
@@ -63,7 +69,8 @@ void Run::assess(const Checks& checks, Status stopped) {
       d.leapfrogs += s.n_leapfrog;
       energy.push_back(s.energy);
     }
-    if (algorithm == "nuts" || algorithm == "hmc") d.min_e_bfmi = std::fmin(d.min_e_bfmi, e_bfmi(energy));
+    if (algorithm == "nuts" || algorithm == "hmc")
+      d.min_e_bfmi = std::fmin(d.min_e_bfmi, e_bfmi(energy));
   }
   const auto all_names = names();
   const double wanted = checks.ess_per_chain * static_cast<double>(chains_.size());
@@ -72,7 +79,8 @@ void Run::assess(const Checks& checks, Status stopped) {
   double least = INFINITY;
   for (std::size_t p = 0; p < values_.size(); ++p) {
     const auto& x = values_[p];
-    // A Cholesky factor has entries that are fixed by definition; any other constant is a stuck run.
+    // A Cholesky factor has entries that are fixed by definition; any other constant is a stuck
+    // run.
     const bool fixed = !chains_.empty() && draws_ > 0 && (x[0][0] == 0 || x[0][0] == 1) &&
                        density_.parameters().size() > density_.dimension();
     const double r = rhat(x), bulk = ess_bulk(x), tail = ess_tail(x);
@@ -94,22 +102,28 @@ void Run::assess(const Checks& checks, Status stopped) {
   if (draws_ >= 4 && constant > 0)
     fail(fmt::format("{} parameters never moved or are not finite", constant));
   if (bad_rhat > 0)
-    fail(fmt::format("R-hat of {} parameters too high, largest {:.3f} ({}): chains disagree; run longer "
-                     "or reparametrise", bad_rhat, d.max_rhat, worst_rhat));
+    fail(fmt::format(
+        "R-hat of {} parameters too high, largest {:.3f} ({}): chains disagree; run longer "
+        "or reparametrise",
+        bad_rhat, d.max_rhat, worst_rhat));
   if (bad_ess > 0)
-    fail(fmt::format("ESS of {} parameters below {:.0f}, smallest {:.0f} ({}): run longer", bad_ess, wanted,
-                     least, worst_ess));
+    fail(fmt::format("ESS of {} parameters below {:.0f}, smallest {:.0f} ({}): run longer", bad_ess,
+                     wanted, least, worst_ess));
   const auto total = static_cast<double>(std::max<std::size_t>(d.draws, 1));
   if (double(d.divergences) > checks.divergent_fraction * total)
-    fail(fmt::format("{} of {} transitions diverged: regions of high curvature are missed; reparametrise or "
-                     "raise target_accept", d.divergences, d.draws));
+    fail(fmt::format(
+        "{} of {} transitions diverged: regions of high curvature are missed; reparametrise or "
+        "raise target_accept",
+        d.divergences, d.draws));
   if (d.min_e_bfmi < checks.e_bfmi)
-    fail(fmt::format("E-BFMI {:.2f} is below {}: heavy tails or a funnel; reparametrise", d.min_e_bfmi,
-                     checks.e_bfmi));
+    fail(fmt::format("E-BFMI {:.2f} is below {}: heavy tails or a funnel; reparametrise",
+                     d.min_e_bfmi, checks.e_bfmi));
   if (algorithm == "nuts" && double(d.max_depth_hits) > checks.max_depth_fraction * total)
-    fail(fmt::format("{} of {} trees hit depth {}: raise max_depth or rescale", d.max_depth_hits, d.draws,
-                     max_depth));
-  d.status = stopped != Status::ok ? stopped : d.reasons.empty() ? Status::ok : Status::not_converged;
+    fail(fmt::format("{} of {} trees hit depth {}: raise max_depth or rescale", d.max_depth_hits,
+                     d.draws, max_depth));
+  d.status = stopped != Status::ok ? stopped
+             : d.reasons.empty()   ? Status::ok
+                                   : Status::not_converged;
   diagnostics_ = std::move(d);
 }
 

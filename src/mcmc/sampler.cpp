@@ -12,7 +12,7 @@
 namespace reeve::mcmc {
 namespace {
 
-constexpr std::size_t ignored_draws = 20;     // on the way from the starting point
+constexpr std::size_t ignored_draws = 20;  // on the way from the starting point
 constexpr std::size_t shallow_iterations = 30;
 constexpr std::uint32_t shallow_depth = 4;
 
@@ -63,16 +63,22 @@ std::size_t automatic_warmup(const SampleOptions& o, std::size_t n) {
 std::optional<std::string> find_fault(const SampleOptions& o, std::size_t dimension) {
   if (dimension == 0) return "the density has no parameters";
   if (o.chains < 1 || o.chains > 1024) return fmt::format("chains is {}; give 1 to 1024", o.chains);
-  if (o.draws < 1 || o.draws > 100'000'000) return fmt::format("draws is {}; give 1 to 100000000", o.draws);
+  if (o.draws < 1 || o.draws > 100'000'000)
+    return fmt::format("draws is {}; give 1 to 100000000", o.draws);
   if (o.warmup > 100'000'000) return fmt::format("warmup is {}; give at most 100000000", o.warmup);
   if (!(o.target_accept > 0 && o.target_accept < 1))
-    return fmt::format("target_accept is {}; it must be inside (0, 1), usually 0.8", o.target_accept);
-  if (o.max_depth < 1 || o.max_depth > 15) return fmt::format("max_depth is {}; give 1 to 15", o.max_depth);
-  if (o.leapfrogs < 1 || o.leapfrogs > 100'000) return fmt::format("leapfrogs is {}; give 1 to 100000", o.leapfrogs);
+    return fmt::format("target_accept is {}; it must be inside (0, 1), usually 0.8",
+                       o.target_accept);
+  if (o.max_depth < 1 || o.max_depth > 15)
+    return fmt::format("max_depth is {}; give 1 to 15", o.max_depth);
+  if (o.leapfrogs < 1 || o.leapfrogs > 100'000)
+    return fmt::format("leapfrogs is {}; give 1 to 100000", o.leapfrogs);
   if (!(o.init_radius >= 0) || !std::isfinite(o.init_radius))
     return fmt::format("init_radius is {}; it must be finite and not negative", o.init_radius);
   if (!(o.target_ess == 0 || o.target_ess >= 200))
-    return fmt::format("target_ess is {}; give 0 (off) or at least 200: below, stopping biases the errors", o.target_ess);
+    return fmt::format(
+        "target_ess is {}; give 0 (off) or at least 200: below, stopping biases the errors",
+        o.target_ess);
   return std::nullopt;
 }
 
@@ -112,9 +118,11 @@ bool Sampler::State::start_chains(detail::Poll& poll) {
     if (chain.started) continue;
     for (int attempt = 0; !chain.started; ++attempt) {
       if (attempt == (chain.given ? 1 : 100))
-        throw Error(fmt::format("no starting point of chain {} has a finite log density and gradient ({} tried "
-                                "within +-{} on the unconstrained scale); check the density, or give points "
-                                "with start_at", c, attempt, options.init_radius));
+        throw Error(fmt::format(
+            "no starting point of chain {} has a finite log density and gradient ({} tried "
+            "within +-{} on the unconstrained scale); check the density, or give points "
+            "with start_at",
+            c, attempt, options.init_radius));
       if (poll.should_stop()) return false;
       std::vector<double> q = chain.q;
       if (!chain.given)
@@ -144,12 +152,14 @@ bool Sampler::State::step(detail::Poll& poll) {
   DrawStats stats;
   bool complete = false;
   if (options.algorithm == Algorithm::random_walk) {
-    const double gain = std::min(1.0, double(density.dimension()) * std::pow(double(iteration) + 1, -2.0 / 3));
+    const double gain =
+        std::min(1.0, double(density.dimension()) * std::pow(double(iteration) + 1, -2.0 / 3));
     complete = engine.random_walk(chains[c], t, warm, gain, poll, stats);
   } else if (options.algorithm == Algorithm::hmc) {
     complete = engine.hmc(chains[c], t, poll, stats);
   } else {
-    const bool shallow = options.adaptation == Adaptation::fisher && iteration < shallow_iterations && warm;
+    const bool shallow =
+        options.adaptation == Adaptation::fisher && iteration < shallow_iterations && warm;
     const auto depth = shallow ? std::min(options.max_depth, shallow_depth) : options.max_depth;
     complete = engine.nuts(chains[c], t, depth, poll, stats);
   }
@@ -200,11 +210,13 @@ void Sampler::State::learn_windows(std::size_t c, double accept) {
 void Sampler::State::end_iteration() {
   ++iteration;
   const bool walk = options.algorithm == Algorithm::random_walk;
-  if (!walk && iteration < warmup && options.adaptation == Adaptation::fisher && metric != Metric::unit &&
-      is_update(iteration, warmup)) {
+  if (!walk && iteration < warmup && options.adaptation == Adaptation::fisher &&
+      metric != Metric::unit && is_update(iteration, warmup)) {
     const std::size_t d = density.dimension(), rows = warm_q.size() / d;
-    // The older half was drawn with an older metric, perhaps on the way in: drop it, once there is enough.
-    const std::size_t keep = std::max(rows / 2 + 1, std::min<std::size_t>(rows, 10 * chains.size()));
+    // The older half was drawn with an older metric, perhaps on the way in: drop it, once there is
+    // enough.
+    const std::size_t keep =
+        std::max(rows / 2 + 1, std::min<std::size_t>(rows, 10 * chains.size()));
     const std::size_t from = rows - std::min(rows, keep);
     const std::span<const double> q(warm_q), g(warm_g);
     if (detail::fisher_metric(q.subspan(from * d), g.subspan(from * d), d, tunings[0].metric)) {
@@ -233,7 +245,8 @@ bool Sampler::State::enough() const {
   for (std::size_t p = 0; p < density.parameters().size(); ++p) {
     const double bulk = ess_bulk(run.values(p));
     if (std::isnan(bulk) && density.parameters().size() > density.dimension()) continue;
-    if (!(bulk >= options.target_ess) || !(ess_tail(run.values(p)) >= options.target_ess)) return false;
+    if (!(bulk >= options.target_ess) || !(ess_tail(run.values(p)) >= options.target_ess))
+      return false;
   }
   return true;
 }
@@ -248,11 +261,13 @@ Sampler& Sampler::operator=(Sampler&&) noexcept = default;
 void Sampler::start_at(std::span<const double> points) {
   const std::size_t n = state_->density.dimension();
   if (points.size() != n * state_->chains.size())
-    throw ConfigError(fmt::format("start_at was given {} values; {} chains of {} parameters need {}",
-                                  points.size(), state_->chains.size(), n, n * state_->chains.size()));
+    throw ConfigError(
+        fmt::format("start_at was given {} values; {} chains of {} parameters need {}",
+                    points.size(), state_->chains.size(), n, n * state_->chains.size()));
   for (std::size_t c = 0; c < state_->chains.size(); ++c) {
     state_->chains[c].given = true;
-    std::copy_n(points.begin() + static_cast<std::ptrdiff_t>(c * n), n, state_->chains[c].q.begin());
+    std::copy_n(points.begin() + static_cast<std::ptrdiff_t>(c * n), n,
+                state_->chains[c].q.begin());
   }
 }
 
@@ -274,8 +289,12 @@ bool Sampler::advance(const StopWhen& stop, std::size_t transitions) {
   return s.done;
 }
 
-bool Sampler::finished() const noexcept { return state_->done; }
-Status Sampler::stopped() const noexcept { return state_->stopped; }
+bool Sampler::finished() const noexcept {
+  return state_->done;
+}
+Status Sampler::stopped() const noexcept {
+  return state_->stopped;
+}
 std::size_t Sampler::completed_transitions() const noexcept {
   return state_->iteration * state_->chains.size() + state_->next_chain;
 }

@@ -11,7 +11,8 @@ double SbcResult::worst() const {
   return p_value.empty() ? 0 : *std::min_element(p_value.begin(), p_value.end());
 }
 
-SbcResult calibrate(const Parameters& parameters, const std::function<void(Random&, std::span<double>)>& prior,
+SbcResult calibrate(const Parameters& parameters,
+                    const std::function<void(Random&, std::span<double>)>& prior,
                     const std::function<Density(Random&, std::span<const double>)>& simulate,
                     const SbcOptions& options) {
   constexpr std::size_t bins = 20;
@@ -28,7 +29,8 @@ SbcResult calibrate(const Parameters& parameters, const std::function<void(Rando
     sampling.seed = options.seed * 1'000'003 + fit;
     const Run run = sample(simulate(random, theta), sampling);
     const std::size_t total = run.draws() * run.chains().size();
-    if (total < options.thinned) throw ConfigError("SBC: fewer draws than ranks; raise sampling.draws");
+    if (total < options.thinned)
+      throw ConfigError("SBC: fewer draws than ranks; raise sampling.draws");
     for (std::size_t p = 0; p < theta.size(); ++p) {
       std::size_t rank = 0;
       for (std::size_t i = 0; i < options.thinned; ++i) {

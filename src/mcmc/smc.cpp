@@ -28,7 +28,8 @@ struct Island {
   double log_reference(const double* x) const {
     double s = 0;
     for (std::size_t i = 0; i < d; ++i) s += x[i] * x[i];
-    return -0.5 * s / (options.scale * options.scale) - double(d) * (0.91893853320467274178 + std::log(options.scale));
+    return -0.5 * s / (options.scale * options.scale) -
+           double(d) * (0.91893853320467274178 + std::log(options.scale));
   }
 
   bool begin() {
@@ -87,7 +88,8 @@ struct Island {
     for (std::size_t p = 0; p < n; ++p) {
       const double at = (double(p) + u) * sum / double(n);
       while (reached + w[from] < at && from + 1 < n) reached += w[from++];
-      std::copy_n(q.begin() + static_cast<std::ptrdiff_t>(from * d), d, q2.begin() + static_cast<std::ptrdiff_t>(p * d));
+      std::copy_n(q.begin() + static_cast<std::ptrdiff_t>(from * d), d,
+                  q2.begin() + static_cast<std::ptrdiff_t>(p * d));
       t2[p] = target[from];
       r2[p] = reference[from];
     }
@@ -114,7 +116,8 @@ struct Island {
         if (poll.should_stop()) return false;
         for (auto& v : z) v = random.normal();
         const Eigen::VectorXd step = l * z;
-        for (std::size_t i = 0; i < d; ++i) next[i] = q[p * d + i] + scale * step[static_cast<Eigen::Index>(i)];
+        for (std::size_t i = 0; i < d; ++i)
+          next[i] = q[p * d + i] + scale * step[static_cast<Eigen::Index>(i)];
         const double t = density.value(next), r = log_reference(next.data());
         ++evaluations;
         const double change = beta * (t - target[p]) + (1 - beta) * (r - reference[p]);
@@ -128,7 +131,8 @@ struct Island {
       }
       const double rate = accept_sum / double(n);
       accepted += rate;
-      scale *= std::exp(std::clamp(2 * (rate - 0.3), -0.7, 0.7));  // between rounds: all particles alike
+      scale *=
+          std::exp(std::clamp(2 * (rate - 0.3), -0.7, 0.7));  // between rounds: all particles alike
     }
     return true;
   }
@@ -138,10 +142,12 @@ void check(const SmcOptions& o, const Density& density) {
   const auto fail = [](std::string text) { throw ConfigError("SmcOptions: " + text); };
   if (o.particles < 50) fail(fmt::format("particles is {}; give at least 50", o.particles));
   if (o.particles < 2 * density.dimension())
-    fail(fmt::format("particles is {}; {} parameters need at least {}", o.particles, density.dimension(),
-                     2 * density.dimension()));
-  if (o.islands < 2 || o.islands > 1024) fail(fmt::format("islands is {}; give 2 to 1024", o.islands));
-  if (!(o.scale > 0) || !std::isfinite(o.scale)) fail(fmt::format("scale is {}; it must be positive", o.scale));
+    fail(fmt::format("particles is {}; {} parameters need at least {}", o.particles,
+                     density.dimension(), 2 * density.dimension()));
+  if (o.islands < 2 || o.islands > 1024)
+    fail(fmt::format("islands is {}; give 2 to 1024", o.islands));
+  if (!(o.scale > 0) || !std::isfinite(o.scale))
+    fail(fmt::format("scale is {}; it must be positive", o.scale));
   if (!(o.ess_fraction > 0.1 && o.ess_fraction < 0.99))
     fail(fmt::format("ess_fraction is {}; it must be inside (0.1, 0.99)", o.ess_fraction));
   if (!(o.moves > 0) || o.moves > 1000) fail(fmt::format("moves is {}; give (0, 1000]", o.moves));
@@ -158,8 +164,15 @@ SmcResult sample_smc(const Density& density, const SmcOptions& options, const St
   std::size_t evaluations = 0;
   bool incomplete = false;
   for (std::size_t i = 0; i < options.islands && !incomplete; ++i) {
-    Island island{density, options, Random(options.seed, 1000 + i), poll, d, n,
-                  std::vector<double>(n * d), std::vector<double>(n), std::vector<double>(n)};
+    Island island{density,
+                  options,
+                  Random(options.seed, 1000 + i),
+                  poll,
+                  d,
+                  n,
+                  std::vector<double>(n * d),
+                  std::vector<double>(n),
+                  std::vector<double>(n)};
     incomplete = !island.begin();
     while (!incomplete && island.beta < 1) {
       if (island.temperatures.size() == options.max_temperatures) incomplete = true;

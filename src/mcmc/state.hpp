@@ -44,7 +44,8 @@ struct Sampler::State {
     archive(engine.leapfrogs);
     for (auto& c : chains) {
       Random::State random = c.random.state();
-      archive(c.q), archive(c.g), archive(c.lp), archive(random), archive(c.started), archive(c.given);
+      archive(c.q), archive(c.g), archive(c.lp), archive(random), archive(c.started),
+          archive(c.given);
       c.random.restore(random);
     }
     for (auto& t : tunings) {

@@ -127,8 +127,12 @@ double Parameters::constrain(std::span<const double> q, std::span<double> theta)
         t[0] = u[0];
         for (std::size_t i = 1; i < b.free; ++i) t[i] = t[i - 1] + std::exp(u[i]), log_det += u[i];
         break;
-      case Kind::simplex: log_det += constrain_simplex(b.constrained, u, t); break;
-      case Kind::correlation: log_det += constrain_correlation(side_of(b), u, t); break;
+      case Kind::simplex:
+        log_det += constrain_simplex(b.constrained, u, t);
+        break;
+      case Kind::correlation:
+        log_det += constrain_correlation(side_of(b), u, t);
+        break;
     }
     u += b.free;
     t += b.constrained;
@@ -169,8 +173,12 @@ void Parameters::pull_back(std::span<const double> q, std::span<const double> th
         out[0] = tail + g[0];
         break;
       }
-      case Kind::simplex: pull_back_simplex(b.constrained, u, g, out); break;
-      case Kind::correlation: pull_back_correlation(side_of(b), u, t, g, out); break;
+      case Kind::simplex:
+        pull_back_simplex(b.constrained, u, g, out);
+        break;
+      case Kind::correlation:
+        pull_back_correlation(side_of(b), u, t, g, out);
+        break;
     }
     u += b.free;
     t += b.constrained;

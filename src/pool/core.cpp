@@ -1,6 +1,9 @@
 // Making a pool.
 #include "pool/core.hpp"
 
+#include <pthread.h>
+
+#include <atomic>
 #include <boost/asio/query.hpp>
 #include <reeve/process/init.hpp>
 
@@ -12,8 +15,40 @@ namespace reeve::detail {
 
 namespace asio = boost::asio;
 
+namespace {
+
+std::atomic<unsigned> fork_generation{0};
+
+unsigned current_generation() noexcept {
+  static const int registered = pthread_atfork(nullptr, nullptr, [] { ++fork_generation; });
+  (void)registered;
+  return fork_generation.load(std::memory_order_relaxed);
+}
+
+}  // namespace
+
+bool Core::foreign() const noexcept {
+  return fork_generation.load(std::memory_order_relaxed) != fork_generation_;
+}
+
+void Core::check_owner() const {
+  if (foreign()) {
+    throw PoolClosedError(
+        "this pool belongs to the process that made it, not to a child of its fork(); make a "
+        "ResourcePool in the child");
+  }
+}
+
+void Core::abandon() noexcept {
+  static std::mutex mutex;
+  static auto* const kept = new std::vector<std::shared_ptr<Core>>;
+  const std::lock_guard lock(mutex);
+  kept->push_back(shared_from_this());
+}
+
 Core::Core(asio::any_io_executor executor, ResourceConfig config)
-    : config_(std::move(config)),
+    : fork_generation_(current_generation()),
+      config_(std::move(config)),
       executor_(std::move(executor)),
       quiet_(asio::query(executor_, asio::execution::context)),
       max_workers_(config_.max_workers),

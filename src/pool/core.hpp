@@ -137,6 +137,12 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
 
   std::mutex& mutex() noexcept { return mutex_; }
 
+  /// True in the child of a fork(): sockets, epoll set and workers are its parent's.
+  bool foreign() const noexcept;
+  void check_owner() const;
+  /// In such a child: never destroyed, so that nothing of the parent's is touched.
+  void abandon() noexcept;
+
  private:
   // BackendEvents
   void on_started(std::uint32_t slot, std::uint64_t incarnation, int pid) override;
@@ -224,6 +230,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void detach() noexcept;
   void settle() noexcept;  // tells shutdown and warm_up that something changed
 
+  const unsigned fork_generation_;
   ResourceConfig config_;
   boost::asio::any_io_executor executor_;
   async::QuietWait quiet_;

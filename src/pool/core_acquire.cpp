@@ -279,6 +279,7 @@ void Core::offer(std::uint32_t number) {
 }
 
 void Core::release(Lease& lease, bool discard) noexcept {
+  if (foreign()) return abandon();
   const std::lock_guard lock(mutex_);
   lease.released = true;
   if (lease.failure == nullptr && !detached_) {

@@ -39,6 +39,7 @@ class CallHook final : public async::CancelHook {
 };
 
 std::shared_ptr<Worker> Core::begin_call(Lease& lease) {
+  check_owner();
   const std::lock_guard lock(mutex_);
   if (lease.failure != nullptr) throw_failure(*lease.failure);
   if (detached_) throw PoolClosedError("the execution context of this pool was destroyed");
@@ -55,6 +56,7 @@ std::shared_ptr<Worker> Core::begin_call(Lease& lease) {
 }
 
 void Core::end_call(Lease& lease) noexcept {
+  if (foreign()) return abandon();
   const std::lock_guard lock(mutex_);
   const bool abandoned =
       lease.submitted && !lease.replied && lease.failure == nullptr && !detached_;

@@ -152,6 +152,7 @@ boost::asio::awaitable<ShutdownReport> Core::shutdown([[maybe_unused]] std::shar
 
 // The last handle is gone: leases go on, nothing else does.
 void Core::close() noexcept {
+  if (foreign()) return abandon();
   const std::lock_guard lock(mutex_);
   if (detached_) return;
   closed_ = true;
@@ -181,6 +182,7 @@ void Core::detach() noexcept {
 
 // The execution context is being destroyed: nothing may be posted any more.
 void Core::context_gone() noexcept {
+  if (foreign()) return abandon();
   const std::lock_guard lock(mutex_);
   closed_ = true;
   if (detached_) return;

@@ -62,6 +62,23 @@ void enter_group(process::WorkerSettings& settings, const PoolGroup& group,
   settings.group_pids = group.pids() ? group_pids : 0;
 }
 
+Death death_of(const process::Report& report) {
+  Death death;
+  death.cause = report.cause;
+  death.by_signal = report.died_by_signal != 0;
+  death.status = report.status;
+  death.tree_complete = report.tree_complete != 0;
+  death.descendants_killed = report.descendants_killed;
+  death.limit = report.limit;
+  death.observed = report.observed;
+  death.peak = report.peak;
+  death.decided_at = report.decided_at;
+  death.dead_at = report.dead_at;
+  death.cpu_ns = report.cpu_ns;
+  death.tail.assign(report.tail, report.tail_size);
+  return death;
+}
+
 Capabilities list_mechanisms(const process::WorkerSettings& settings, const PoolGroup& group,
                              const ResourceConfig& config, unsigned warden_threads) {
   Capabilities result;

@@ -6,7 +6,8 @@
 #include <string>
 
 #include "pool/pool_group.hpp"
-#include "process/layout.hpp"
+#include "pool/worker.hpp"
+#include "process/protocol.hpp"
 
 namespace reeve::detail {
 
@@ -18,6 +19,9 @@ process::WorkerSettings worker_settings(const ResourceConfig& config, std::size_
 /// Puts the group's path and limits into settings that are not yet in use.
 void enter_group(process::WorkerSettings& settings, const PoolGroup& group,
                  const ResourceConfig& config);
+
+/// What the warden's last report tells of a worker.
+Death death_of(const process::Report& report);
 
 /// `warden_threads`: as its hello told, 0: not started yet.
 Capabilities list_mechanisms(const process::WorkerSettings& settings, const PoolGroup& group,

@@ -102,7 +102,6 @@ class ProcessBackend final : public Backend {
   std::vector<std::uint64_t> living_;  // incarnation per slot, 0: none
   std::deque<Outgoing> outbox_;
   bool flushing_ = false;
-  bool read_posted_ = false;
 };
 
 ProcessBackend::ProcessBackend(BackendEvents& events, std::weak_ptr<Core> owner,
@@ -228,25 +227,11 @@ void ProcessBackend::handle(const Report& report) {
         events_.on_killed(report.slot, report.incarnation, report.cause);
       }
       break;
-    case MessageKind::exited: {
-      Death death;
-      death.cause = report.cause;
-      death.by_signal = report.died_by_signal != 0;
-      death.status = report.status;
-      death.tree_complete = report.tree_complete != 0;
-      death.descendants_killed = report.descendants_killed;
-      death.limit = report.limit;
-      death.observed = report.observed;
-      death.peak = report.peak;
-      death.decided_at = report.decided_at;
-      death.dead_at = report.dead_at;
-      death.cpu_ns = report.cpu_ns;
-      death.tail.assign(report.tail, report.tail_size);
+    case MessageKind::exited:
       living_[report.slot] = 0;
       bells_[report.slot]->stream.reset();
-      events_.on_died(report.slot, report.incarnation, std::move(death));
+      events_.on_died(report.slot, report.incarnation, death_of(report));
       break;
-    }
     default:
       break;
   }

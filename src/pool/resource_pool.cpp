@@ -121,6 +121,7 @@ void detail::finish_scope(const WorkerLease& lease, bool lease_ended_first,
 }
 
 void WorkerLease::rethrow_cause() const {
+  if (lease_ == nullptr) return;
   if (const auto failure = core_->failure_of(*lease_)) throw_failure(*failure);
 }
 
@@ -155,24 +156,29 @@ ResourcePool::ResourcePool(boost::asio::any_io_executor executor, ResourceConfig
 
 boost::asio::awaitable<WorkerLease> ResourcePool::acquire_worker(std::string_view task_id,
                                                                  AcquireOptions options) {
+  core_->check_owner();
   return core_->acquire(core_, detail::TaskName(task_id), options);
 }
 
 std::optional<WorkerLease> ResourcePool::try_acquire(std::string_view task_id,
                                                      AcquireOptions options) {
+  core_->check_owner();
   return core_->try_acquire(detail::TaskName(task_id).view(), options);
 }
 
 boost::asio::awaitable<void> ResourcePool::warm_up(std::size_t count) {
+  core_->check_owner();
   return core_->warm_up(core_, count);
 }
 
 boost::asio::awaitable<void> ResourcePool::resize(std::size_t max_workers) {
+  core_->check_owner();
   return core_->resize(core_, max_workers);
 }
 
 boost::asio::awaitable<ShutdownReport> ResourcePool::shutdown(ShutdownMode mode,
                                                               std::chrono::milliseconds deadline) {
+  core_->check_owner();
   return core_->shutdown(core_, mode, deadline);
 }
 

@@ -191,7 +191,6 @@ class ThreadBackend final : public Backend {
       : events_(events),
         owner_(std::move(owner)),
         executor_(std::move(executor)),
-        mutex_(mutex),
         memory_limit_(config.worker_memory.bytes()) {}
 
   std::shared_ptr<Worker> start(std::uint32_t slot, std::uint64_t incarnation,
@@ -285,7 +284,6 @@ class ThreadBackend final : public Backend {
   BackendEvents& events_;
   std::weak_ptr<Core> owner_;
   asio::any_io_executor executor_;
-  std::mutex& mutex_;
   std::uint64_t memory_limit_;
   std::vector<Member> workers_;
   std::vector<std::unique_ptr<process::BoardSlot>> cells_;

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include <cstddef>
 #include <reeve/os/proc.hpp>
@@ -11,12 +12,14 @@ namespace reeve::process {
 namespace {
 
 ChannelHeader* notes = nullptr;
+pid_t worker = 0;  // a forked child of a task has the handlers, too, but not the right to write
 alignas(16) std::byte alternate_stack[32 * 1024];
 
 void on_crash(int number, siginfo_t* info, void* context) {
-  if (notes != nullptr && notes->crash_signal.load(std::memory_order_relaxed) == 0) {
+  const bool sent = info->si_code <= 0;  // by raise() or kill(): no instruction faulted
+  if (getpid() == worker && notes->crash_signal.load(std::memory_order_relaxed) == 0) {
     notes->crash_code = info->si_code;
-    notes->crash_address = reinterpret_cast<std::uint64_t>(info->si_addr);
+    if (!sent) notes->crash_address = reinterpret_cast<std::uint64_t>(info->si_addr);
 #if defined(__x86_64__)
     const auto* machine = static_cast<const ucontext_t*>(context);
     notes->crash_stack = static_cast<std::uint64_t>(machine->uc_mcontext.gregs[REG_RSP]);
@@ -27,13 +30,14 @@ void on_crash(int number, siginfo_t* info, void* context) {
     notes->crash_signal.store(static_cast<std::uint32_t>(number), std::memory_order_release);
   }
   signal(number, SIG_DFL);  // the faulting instruction runs again and ends the process
-  if (info->si_code <= 0) raise(number);  // it was sent: nothing runs again, so send it once more
+  if (sent) raise(number);  // nothing would: the signal comes again when this handler returns
 }
 
 }  // namespace
 
 void install_crash_notes(ChannelHeader& channel) {
   notes = &channel;
+  worker = getpid();
   stack_t stack{};
   stack.ss_sp = alternate_stack;
   stack.ss_size = sizeof alternate_stack;

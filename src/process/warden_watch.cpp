@@ -34,6 +34,8 @@ void Warden::sweep() {
       const Ward& ward = wards_[slot];
       if (ward.pid == 0 || ward.killed_for != Cause::none) continue;  // its lease ends by itself
       const LeaseWord word{slots_[slot].word.load(std::memory_order_seq_cst)};
+      // The program has not heard of this death yet: there is nothing left to watch.
+      if (wards_[slot].pid == 0 || wards_[slot].killed_for != Cause::none) continue;
       if (word.cause() != Cause::active) continue;
       const bool unwatched = slots_[slot].memory_limit.load() != 0 && ward.next_look == 0;
       earlier = slots_[slot].deadline.load(std::memory_order_seq_cst) < next || unwatched;

@@ -155,7 +155,8 @@ boost::asio::awaitable<WatchEvent> next_event(std::shared_ptr<Subscription> s) {
     detail::Hub& hub = s->engine->hub();
     async::Waiter<char> waiter(hub.mutex(), s->waiters);
     if (!hub.join(*s, waiter)) continue;
-    const auto woken = co_await waiter.wait();
+    co_await waiter.wait();
+    const auto woken = waiter.take();
     if (!woken && !hub.is_closed())
       throw boost::system::system_error(boost::asio::error::operation_aborted);
   }

@@ -42,7 +42,8 @@ class TicketWait final : private async::CancelHook {
       if (!done) ticket_->sleeper = &spot_;
     }
     if (!done) {
-      const bool woken = co_await spot_.park(this);
+      co_await spot_.park(this);
+      const bool woken = !spot_.cancelled();
       if (!woken) throw_aborted();
     }
     if (ticket_->failure) std::rethrow_exception(ticket_->failure);
@@ -70,7 +71,8 @@ awaitable<void> room(EnginePtr engine) {
     if (!engine->over_budget()) co_return;
     engine->space_waiters.push_back(waiter);
   }
-  const auto granted = co_await waiter.wait();
+  co_await waiter.wait();
+  const auto granted = waiter.take();
   if (!granted && !engine->closed()) throw_aborted();
 }
 
@@ -123,7 +125,8 @@ awaitable<TaskRecord> wait_settled(EnginePtr engine, std::string id) {
     }
   }
   if (!answer) {
-    auto granted = co_await waiter->wait();
+    co_await waiter->wait();
+    auto granted = waiter->take();
     if (granted) answer = std::move(*granted);
   }
   if (answer) co_return TaskRecord(std::move(answer));

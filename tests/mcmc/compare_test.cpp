@@ -28,7 +28,7 @@ class Lehmer {
 struct LooCase {
   double seed, draws, observations, spread, elpd, se, p_loo, max_k, mean_k;
 };
-const double NA = std::nan("");
+[[maybe_unused]] const double NA = std::nan("");
 #define CASE(...)
 #define LOO(...) LooCase{__VA_ARGS__},
 const LooCase cases[] = {
@@ -125,11 +125,13 @@ TEST(Loo, of_a_run_is_close_to_exact_refits) {
   EXPECT_EQ(loo.pointwise.size(), 40u);
   EXPECT_EQ(loo.bad_k, 0u);
   EXPECT_NEAR(loo.p_loo, 3, 1.5);
-  EXPECT_THROW(psis_loo(sample(density<1>([](auto t) { return -0.5 * t[0] * t[0]; }))), ConfigError);
+  EXPECT_THROW(psis_loo(sample(density<1>([](auto t) { return -0.5 * t[0] * t[0]; }))),
+               ConfigError);
 }
 
 TEST(ModelProbabilities, need_converged_fits_and_small_errors) {
-  std::vector<Candidate> c{{"a", {-10, 0.01, 9, true}, Status::ok, 0}, {"b", {-10, 0.01, 9, true}, Status::ok, 0}};
+  std::vector<Candidate> c{{"a", {-10, 0.01, 9, true}, Status::ok, 0},
+                           {"b", {-10, 0.01, 9, true}, Status::ok, 0}};
   const auto even = model_probabilities(c);
   ASSERT_TRUE(even.conclusive);
   EXPECT_DOUBLE_EQ(even.probability[0], 0.5);
@@ -149,21 +151,24 @@ TEST(Glm, kernels_agree_with_plain_densities_on_every_instruction_set) {
       x1[i] = random.normal();
       y[i] = double(random.below(2));
     }
-    for (const Family family : {Family::bernoulli_logit, Family::poisson_log, Family::neg_binomial_log}) {
+    for (const Family family :
+         {Family::bernoulli_logit, Family::poisson_log, Family::neg_binomial_log}) {
       Parameters p;
       p.real("beta", 2);
       if (family == Family::neg_binomial_log) p.positive("phi");
       for (const Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512}) {
         if (isa > best_isa()) continue;
         const auto d = glm(p, Columns({x0, x1}), y, family, isa);
-        const auto slow = with_central_differences(Parameters(p.free_size()), [&](std::span<const double> q) { return d.value(q); });
+        const auto slow = with_central_differences(
+            Parameters(p.free_size()), [&](std::span<const double> q) { return d.value(q); });
         const auto base = glm(p, Columns({x0, x1}), y, family, Isa::baseline);
         const std::vector<double> all{0.3, -0.4, 0.2};
         const std::span<const double> q(all.data(), p.free_size());
         std::vector<double> g(q.size()), e(q.size());
         EXPECT_NEAR(d.evaluate(q, g), slow.evaluate(q, e), 1e-9);
         EXPECT_NEAR(d.value(q), base.value(q), 1e-10);
-        for (std::size_t i = 0; i < g.size(); ++i) EXPECT_NEAR(g[i], e[i], 1e-5 * (1 + std::abs(e[i])));
+        for (std::size_t i = 0; i < g.size(); ++i)
+          EXPECT_NEAR(g[i], e[i], 1e-5 * (1 + std::abs(e[i])));
       }
     }
     Parameters p;

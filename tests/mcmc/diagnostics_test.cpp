@@ -46,7 +46,7 @@ ChainDraws make(const Case& k) {
 
 #define CASE(...) Case{__VA_ARGS__},
 #define LOO(...)
-const double NA = std::nan("");
+[[maybe_unused]] const double NA = std::nan("");
 const Case cases[] = {
 #include "tests/mcmc/data/diagnostics_reference.inc"
 };

@@ -57,12 +57,16 @@ void expect_close(F f, G reference, double low, double high, double tolerance) {
 }
 
 TEST(Pack, functions_equal_libm_to_a_few_ulp) {
-  expect_close([](auto p) { return exp(p); }, [](double x) { return std::exp(x); }, -700, 700, 4e-16);
+  expect_close([](auto p) { return exp(p); }, [](double x) { return std::exp(x); }, -700, 700,
+               4e-16);
   expect_close([](auto p) { return exp(p); }, [](double x) { return std::exp(x); }, -2, 2, 4e-16);
-  expect_close([](auto p) { return log(p); }, [](double x) { return std::log(x); }, 1e-300, 1e3, 4e-16);
+  expect_close([](auto p) { return log(p); }, [](double x) { return std::log(x); }, 1e-300, 1e3,
+               4e-16);
   expect_close([](auto p) { return log(p); }, [](double x) { return std::log(x); }, .5, 2, 4e-16);
-  expect_close([](auto p) { return log1p(p); }, [](double x) { return std::log1p(x); }, -.9, 9, 2e-15);
-  expect_close([](auto p) { return tanh(p); }, [](double x) { return std::tanh(x); }, -20, 20, 8e-16);
+  expect_close([](auto p) { return log1p(p); }, [](double x) { return std::log1p(x); }, -.9, 9,
+               2e-15);
+  expect_close([](auto p) { return tanh(p); }, [](double x) { return std::tanh(x); }, -20, 20,
+               8e-16);
 }
 
 TEST(Pack, functions_at_the_edges) {

@@ -24,20 +24,23 @@ boost::json::object parse(const std::string& path) {
 
 Density eight_schools(const DataSet& data) {
   Parameters p;
-  p.real("theta_trans", 8, normal(0, 1)).real("mu", 0, normal(0, 5)).positive("tau", 0, half_cauchy(5));
-  return density(p, [y = data.at("y"), s = data.at("sigma")](std::span<const double> t, std::span<double> g) {
-    double lp = 0, d_mu = 0, d_tau = 0;
-    for (std::size_t j = 0; j < 8; ++j) {
-      const double z = (y[j] - t[8] - t[9] * t[j]) / s[j], w = z / s[j];
-      lp -= 0.5 * z * z;
-      g[j] = w * t[9];
-      d_mu += w;
-      d_tau += w * t[j];
-    }
-    g[8] = d_mu;
-    g[9] = d_tau;
-    return lp;
-  });
+  p.real("theta_trans", 8, normal(0, 1))
+      .real("mu", 0, normal(0, 5))
+      .positive("tau", 0, half_cauchy(5));
+  return density(
+      p, [y = data.at("y"), s = data.at("sigma")](std::span<const double> t, std::span<double> g) {
+        double lp = 0, d_mu = 0, d_tau = 0;
+        for (std::size_t j = 0; j < 8; ++j) {
+          const double z = (y[j] - t[8] - t[9] * t[j]) / s[j], w = z / s[j];
+          lp -= 0.5 * z * z;
+          g[j] = w * t[9];
+          d_mu += w;
+          d_tau += w * t[j];
+        }
+        g[8] = d_mu;
+        g[9] = d_tau;
+        return lp;
+      });
 }
 
 struct Garch {
@@ -78,7 +81,8 @@ struct GaussianProcess {
     T l[11][11], lp = 0.0, z[11];
     const T scale = -0.5 / (t[0] * t[0]), variance = t[1] * t[1];
     T by_distance[21];  // the inputs are a grid: few distances
-    for (std::size_t k = 0; k < n; ++k) by_distance[k] = variance * exp(scale * square(x[k] - x[0]));
+    for (std::size_t k = 0; k < n; ++k)
+      by_distance[k] = variance * exp(scale * square(x[k] - x[0]));
     for (std::size_t i = 0; i < n; ++i) {
       for (std::size_t j = 0; j <= i; ++j) {
         T s = i == j ? by_distance[0] + t[2] : by_distance[i - j];
@@ -100,7 +104,9 @@ struct GaussianProcess {
 
 Density gp(const DataSet& data) {
   Parameters p;
-  p.positive("rho", 0, gamma(25, 4)).positive("alpha", 0, half_normal(2)).positive("sigma", 0, half_normal(1));
+  p.positive("rho", 0, gamma(25, 4))
+      .positive("alpha", 0, half_normal(2))
+      .positive("sigma", 0, half_normal(1));
   return density<3>(p, GaussianProcess{data.at("x"), data.at("y")});
 }
 
@@ -116,7 +122,9 @@ struct Mixture {
 
 Density mixture(const DataSet& data) {
   Parameters p;
-  p.ordered("mu", 2, normal(0, 2)).positive("sigma", 2, half_normal(2)).interval("theta", 0, 1, 0, beta(5, 5));
+  p.ordered("mu", 2, normal(0, 2))
+      .positive("sigma", 2, half_normal(2))
+      .interval("theta", 0, 1, 0, beta(5, 5));
   return observations<Mixture>(p, Columns({data.at("y")}));
 }
 
@@ -134,7 +142,9 @@ Density ar(const DataSet& data) {
     response.push_back(y[t]);
   }
   Parameters p;
-  p.real("alpha", 0, normal(0, 10)).real("beta", 5, normal(0, 10)).positive("sigma", 0, half_cauchy(2.5));
+  p.real("alpha", 0, normal(0, 10))
+      .real("beta", 5, normal(0, 10))
+      .positive("sigma", 0, half_cauchy(2.5));
   return linear(p, x, response);
 }
 
@@ -161,7 +171,8 @@ Density logearn(const DataSet& data) {
 
 Density nes(const DataSet& data) {
   const auto& age = data.at("age_discrete");
-  std::vector<std::vector<double>> x{std::vector<double>(age.size(), 1), data.at("real_ideo"), data.at("race_adj")};
+  std::vector<std::vector<double>> x{std::vector<double>(age.size(), 1), data.at("real_ideo"),
+                                     data.at("race_adj")};
   for (const double group : {2., 3., 4.}) {
     auto& column = x.emplace_back();
     for (const double a : age) column.push_back(a == group);
@@ -229,7 +240,8 @@ Density eight_schools_centered(const DataSet& data) {
   return density<10>(p, [y = data.at("y"), s = data.at("sigma")](auto t) {
     using T = typename decltype(t)::value_type;
     T lp = 0.0;
-    for (std::size_t j = 0; j < 8; ++j) lp += normal_lpdf(t[j], t[8], t[9]) - 0.5 * square((y[j] - t[j]) / s[j]);
+    for (std::size_t j = 0; j < 8; ++j)
+      lp += normal_lpdf(t[j], t[8], t[9]) - 0.5 * square((y[j] - t[j]) / s[j]);
     return lp;
   });
 }

@@ -50,7 +50,9 @@ TEST_F(Output, stan_csv_reads_back_bit_by_bit) {
     adaptation = adaptation || line == "# Adaptation terminated";
     if (line[0] == '#') continue;
     if (!header) {
-      EXPECT_EQ(line, "lp__,accept_stat__,stepsize__,treedepth__,n_leapfrog__,divergent__,energy__,mu.1,mu.2,tau");
+      EXPECT_EQ(line,
+                "lp__,accept_stat__,stepsize__,treedepth__,n_leapfrog__,divergent__,energy__,mu.1,"
+                "mu.2,tau");
       header = true;
       continue;
     }
@@ -81,7 +83,8 @@ TEST_F(Output, zarr_has_the_inference_data_layout) {
   double v = 0;
   std::memcpy(&v, bytes.data() + sizeof(double) * ((2 * 40 + 7) * 2 + 1), sizeof v);
   EXPECT_EQ(v, run.values(1)[2][7]);
-  for (const char* name : {"lp", "acceptance_rate", "step_size", "energy", "tree_depth", "n_steps", "diverging"})
+  for (const char* name :
+       {"lp", "acceptance_rate", "step_size", "energy", "tree_depth", "n_steps", "diverging"})
     EXPECT_TRUE(fs::exists(folder / "run.zarr" / "sample_stats" / name / "0.0")) << name;
   EXPECT_EQ(read(folder / "run.zarr" / "sample_stats" / "diverging" / "0.0").size(), 160u);
 }
@@ -89,7 +92,9 @@ TEST_F(Output, zarr_has_the_inference_data_layout) {
 TEST_F(Output, summary_is_json_also_without_draws) {
   const auto full = boost::json::parse(summary_json(small_run())).as_object();
   EXPECT_EQ(full.at("parameters").as_array().size(), 3u);
-  const auto empty = boost::json::parse(summary_json(mcmc::Run(density<1>([](auto t) { return t[0]; }), {}))).as_object();
+  const auto empty =
+      boost::json::parse(summary_json(mcmc::Run(density<1>([](auto t) { return t[0]; }), {})))
+          .as_object();
   EXPECT_EQ(empty.at("status").as_string(), "not_converged");
 }
 

@@ -35,17 +35,19 @@ RC_GTEST_PROP(Parameters, pull_back_is_the_gradient_of_density_and_jacobian, ())
     return sum;
   };
   const auto d = density(p, [&](const auto& t) { return model(t); });
-  const auto slow = with_central_differences(
-      Parameters(p.free_size()), [&](std::span<const double> q) { return d.value(q); });
+  const auto slow = with_central_differences(Parameters(p.free_size()),
+                                             [&](std::span<const double> q) { return d.value(q); });
   std::vector<double> q(p.free_size()), g(q.size()), e(q.size());
   for (auto& x : q) x = 0.01 * *rc::gen::inRange(-200, 200);
   d.evaluate(q, g);
   slow.evaluate(q, e);
-  for (std::size_t i = 0; i < q.size(); ++i) RC_ASSERT(std::abs(g[i] - e[i]) < 1e-6 * (1 + std::abs(e[i])));
+  for (std::size_t i = 0; i < q.size(); ++i)
+    RC_ASSERT(std::abs(g[i] - e[i]) < 1e-6 * (1 + std::abs(e[i])));
 }
 
 // log |d theta / d q| by a numerical Jacobian over the values that are free to move.
-double numeric_log_det(const Parameters& p, std::vector<double> q, const std::vector<std::size_t>& keep) {
+double numeric_log_det(const Parameters& p, std::vector<double> q,
+                       const std::vector<std::size_t>& keep) {
   const auto n = static_cast<Eigen::Index>(q.size());
   Eigen::MatrixXd j(n, n);
   std::vector<double> up(p.size()), down(p.size());
@@ -63,7 +65,12 @@ double numeric_log_det(const Parameters& p, std::vector<double> q, const std::ve
 
 TEST(Parameters, jacobians_equal_numerical_determinants) {
   Parameters p;
-  p.positive("tau").lower("l", -1.5).upper("u", 2.0).interval("p", -1, 3).ordered("o", 3).simplex("s", 4);
+  p.positive("tau")
+      .lower("l", -1.5)
+      .upper("u", 2.0)
+      .interval("p", -1, 3)
+      .ordered("o", 3)
+      .simplex("s", 4);
   const std::vector<double> q{0.3, -0.4, 0.2, 0.7, -1, 0.4, 0.1, 0.5, -0.3, 0.9};
   std::vector<double> theta(p.size());
   EXPECT_NEAR(p.constrain(q, theta), numeric_log_det(p, q, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}), 1e-7);
@@ -76,7 +83,8 @@ TEST(Parameters, jacobians_equal_numerical_determinants) {
   const double lkj = std::log(t[4]);  // L_22^(K-2) of a flat correlation matrix, K = 3
   EXPECT_NEAR(log_det, numeric_log_det(l, z, {3, 6, 7}) + lkj, 1e-7);
   for (int i = 0; i < 3; ++i)
-    EXPECT_NEAR(t[3 * i] * t[3 * i] + t[3 * i + 1] * t[3 * i + 1] + t[3 * i + 2] * t[3 * i + 2], 1, 1e-14);
+    EXPECT_NEAR(t[3 * i] * t[3 * i] + t[3 * i + 1] * t[3 * i + 1] + t[3 * i + 2] * t[3 * i + 2], 1,
+                1e-14);
 }
 
 TEST(Parameters, errors_are_sentences) {
@@ -93,8 +101,8 @@ TEST(Parameters, errors_are_sentences) {
 
 TEST(Prior, integrates_to_one_and_slopes_are_derivatives) {
   for (const Prior& p : {normal(1, 2), student_t(4, 1, 2), half_normal(2), lognormal(0.3, 0.7),
-                         gamma(2, 3), inverse_gamma(3, 2), exponential(2), beta(2, 3), uniform(-1, 3),
-                         cauchy(1, .5), half_cauchy(.5)}) {
+                         gamma(2, 3), inverse_gamma(3, 2), exponential(2), beta(2, 3),
+                         uniform(-1, 3), cauchy(1, .5), half_cauchy(.5)}) {
     const double low = std::max(p.lower(), -4000.0), high = std::min(p.upper(), 4000.0);
     double sum = 0;
     const int n = 4'000'000;
@@ -106,7 +114,8 @@ TEST(Prior, integrates_to_one_and_slopes_are_derivatives) {
     const double x = p.upper() < 2 ? 0.4 : 1.3, h = 1e-6;
     double slope = 0, unused = 0;
     p.log_density(x, slope);
-    EXPECT_NEAR(slope, (p.log_density(x + h, unused) - p.log_density(x - h, unused)) / (2 * h), 1e-7)
+    EXPECT_NEAR(slope, (p.log_density(x + h, unused) - p.log_density(x - h, unused)) / (2 * h),
+                1e-7)
         << p.text();
   }
 }

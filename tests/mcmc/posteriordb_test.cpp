@@ -20,7 +20,8 @@ struct Scores {
 ChainDraws quantity(const Run& run, const std::string& name) {
   const auto names = run.names();
   const auto at = [&](const std::string& n) {
-    return run.values(static_cast<std::size_t>(std::find(names.begin(), names.end(), n) - names.begin()));
+    return run.values(
+        static_cast<std::size_t>(std::find(names.begin(), names.end(), n) - names.begin()));
   };
   ChainDraws x;
   if (name.starts_with("theta.")) {
@@ -48,7 +49,8 @@ void score(const Posterior& posterior, std::uint64_t seed, Scores& scores) {
   const auto& diagnostics = run.diagnostics();
   scores.divergences += diagnostics.divergences;
   scores.not_ok += run.status() != Status::ok;
-  for (const auto& [name, ref] : testing::read_reference(root + "/summary/" + posterior.summary + ".json")) {
+  for (const auto& [name, ref] :
+       testing::read_reference(root + "/summary/" + posterior.summary + ".json")) {
     ChainDraws x = quantity(run, name);
     scores.worst_rhat = std::max(scores.worst_rhat, rhat(x));
     scores.z.push_back((mean(x) - ref.mean) / std::hypot(mcse_mean(x), ref.sd / 100));
@@ -61,7 +63,8 @@ void score(const Posterior& posterior, std::uint64_t seed, Scores& scores) {
 class Posteriordb : public ::testing::TestWithParam<int> {};
 
 TEST_P(Posteriordb, five_seeds_agree_with_the_reference) {
-  if (!testing::posteriordb()) GTEST_SKIP() << "set REEVE_DATA_DIR to the folder that holds posteriordb/";
+  if (!testing::posteriordb())
+    GTEST_SKIP() << "set REEVE_DATA_DIR to the folder that holds posteriordb/";
   const Posterior& posterior = testing::posteriors()[static_cast<std::size_t>(GetParam())];
   Scores s;
   for (std::uint64_t seed = 1; seed <= 5; ++seed) score(posterior, seed, s);
@@ -70,8 +73,8 @@ TEST_P(Posteriordb, five_seeds_agree_with_the_reference) {
     worst = std::max(worst, std::abs(z));
     squares += z * z / static_cast<double>(s.z.size());
   }
-  std::printf("%-14s max|z| %.2f rms %.2f R-hat %.4f divergences %zu of 20000 not ok %zu of 5\n", posterior.name,
-              worst, std::sqrt(squares), s.worst_rhat, s.divergences, s.not_ok);
+  std::printf("%-14s max|z| %.2f rms %.2f R-hat %.4f divergences %zu of 20000 not ok %zu of 5\n",
+              posterior.name, worst, std::sqrt(squares), s.worst_rhat, s.divergences, s.not_ok);
   EXPECT_LT(worst, 4.5);
   EXPECT_LT(s.worst_rhat, 1.01);
   EXPECT_LT(s.divergences, 20000u / 50);
@@ -82,7 +85,8 @@ INSTANTIATE_TEST_SUITE_P(All, Posteriordb, ::testing::Range(0, 8), [](const auto
 });
 
 TEST(Posteriordb, z_scores_of_all_have_unit_scale) {
-  if (!testing::posteriordb()) GTEST_SKIP() << "set REEVE_DATA_DIR to the folder that holds posteriordb/";
+  if (!testing::posteriordb())
+    GTEST_SKIP() << "set REEVE_DATA_DIR to the folder that holds posteriordb/";
   Scores s;
   for (const auto& posterior : testing::posteriors())
     for (std::uint64_t seed = 11; seed <= 15; ++seed) score(posterior, seed, s);
@@ -104,7 +108,8 @@ TEST(HardPosteriors, the_funnel_never_ends_ok) {
 }
 
 TEST(HardPosteriors, centered_eight_schools_never_ends_ok) {
-  const testing::DataSet data{{"y", {28, 8, -3, 7, -1, 1, 18, 12}}, {"sigma", {15, 10, 16, 11, 9, 11, 10, 18}}};
+  const testing::DataSet data{{"y", {28, 8, -3, 7, -1, 1, 18, 12}},
+                              {"sigma", {15, 10, 16, 11, 9, 11, 10, 18}}};
   for (std::uint64_t seed = 1; seed <= 10; ++seed) {
     SampleOptions options;
     options.seed = seed;

@@ -123,7 +123,8 @@ TEST_P(EverySampler, a_stop_within_a_trajectory_leaves_no_trace) {
     const auto limit = clock.now() + limit_per_call;
     if (sampler.advance(StopWhen(limit_per_call, clock))) break;
     EXPECT_EQ(sampler.stopped(), Status::deadline);
-    EXPECT_LE(clock.now(), limit + std::chrono::milliseconds(1)) << "overshoot of more than a gradient";
+    EXPECT_LE(clock.now(), limit + std::chrono::milliseconds(1))
+        << "overshoot of more than a gradient";
   }
   EXPECT_GT(stops, 0);
   expect_same(whole, sampler.result());
@@ -216,12 +217,14 @@ TEST(Sampler, awkward_densities_give_a_status_or_a_clear_error) {
 
   // NaN in a part of the space is outside of the support: a truncated normal.
   SampleOptions longer;
-  const auto partly = density<1>([](auto t) { return t[0] > -3.0 ? -0.5 * t[0] * t[0] : t[0] * std::nan(""); });
+  const auto partly =
+      density<1>([](auto t) { return t[0] > -3.0 ? -0.5 * t[0] * t[0] : t[0] * std::nan(""); });
   const auto run = sample(partly, longer);
   EXPECT_LT(rhat(run.values(0)), 1.05);
 
   // Two modes, 10 sd apart.
-  const auto bimodal = density<1>([](auto t) { return log_sum_exp(-0.5 * square(t[0] - 5.0), -0.5 * square(t[0] + 5.0)); });
+  const auto bimodal = density<1>(
+      [](auto t) { return log_sum_exp(-0.5 * square(t[0] - 5.0), -0.5 * square(t[0] + 5.0)); });
   longer.init_radius = 8;
   longer.seed = 3;
   EXPECT_EQ(sample(bimodal, longer).status(), Status::not_converged);
@@ -245,7 +248,8 @@ TEST(Sampler, options_are_checked) {
   o = {};
   o.target_accept = 1;
   EXPECT_THROW(sample(standard_normal(1), o), ConfigError);
-  EXPECT_THROW(sample(value_density(Parameters(1), [](auto t) { return -t[0] * t[0]; })), ConfigError);
+  EXPECT_THROW(sample(value_density(Parameters(1), [](auto t) { return -t[0] * t[0]; })),
+               ConfigError);
 }
 
 TEST(Checkpoint, damage_and_strangers_are_refused) {
@@ -265,7 +269,8 @@ TEST(Checkpoint, damage_and_strangers_are_refused) {
 
 // A real kill: integration with the kernel, so the waits are real and short.
 TEST(Checkpoint, kill_at_a_random_time_then_resume_gives_the_same_draws) {
-  const auto folder = std::filesystem::temp_directory_path() / ("reeve_mcmc_" + std::to_string(::getpid()));
+  const auto folder =
+      std::filesystem::temp_directory_path() / ("reeve_mcmc_" + std::to_string(::getpid()));
   std::filesystem::create_directories(folder);
   const std::string path = (folder / "chain.checkpoint").string();
   SampleOptions o;
@@ -294,7 +299,8 @@ TEST(Smc, finds_both_modes_and_the_evidence) {
   const auto bimodal = value_density(Parameters(2), [](std::span<const double> t) {
     // 0.3 N(-5, 1) + 0.7 N(5, 1) in the first coordinate, times e^2
     return 2 - 2 * 0.91893853320467274178 - 0.5 * t[1] * t[1] +
-           log_sum_exp(std::log(0.3) - 0.5 * square(t[0] + 5), std::log(0.7) - 0.5 * square(t[0] - 5));
+           log_sum_exp(std::log(0.3) - 0.5 * square(t[0] + 5),
+                       std::log(0.7) - 0.5 * square(t[0] - 5));
   });
   SmcOptions o;
   o.particles = 2000;

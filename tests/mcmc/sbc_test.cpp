@@ -31,12 +31,16 @@ Parameters line_parameters() {
 }
 Parameters emax_parameters() {
   Parameters p;
-  p.add("e0", normal(0, 1)).add("emax", normal(0, 2)).add("ec50", lognormal(-1, 0.7)).add("sigma", lognormal(-1, 0.5));
+  p.add("e0", normal(0, 1))
+      .add("emax", normal(0, 2))
+      .add("ec50", lognormal(-1, 0.7))
+      .add("sigma", lognormal(-1, 0.5));
   return p;
 }
 
 template <class F>
-SbcResult run_sbc(const Parameters& p, std::size_t fits, std::function<Density(Density)> spoil = {}) {
+SbcResult run_sbc(const Parameters& p, std::size_t fits,
+                  std::function<Density(Density)> spoil = {}) {
   SbcOptions o;
   o.fits = fits;
   o.sampling.draws = 250;
@@ -60,13 +64,16 @@ TEST(Sbc, line_and_emax_are_calibrated) {
 }
 
 TEST(SbcFull, line_and_emax_are_calibrated_over_a_thousand_fits) {
-  for (const auto& r : {run_sbc<Line>(line_parameters(), 1000), run_sbc<Emax>(emax_parameters(), 1000)}) {
-    for (std::size_t i = 0; i < r.names.size(); ++i) std::printf("%s p = %.4f\n", r.names[i].c_str(), r.p_value[i]);
+  for (const auto& r :
+       {run_sbc<Line>(line_parameters(), 1000), run_sbc<Emax>(emax_parameters(), 1000)}) {
+    for (std::size_t i = 0; i < r.names.size(); ++i)
+      std::printf("%s p = %.4f\n", r.names[i].c_str(), r.p_value[i]);
     EXPECT_GT(r.worst(), 1e-3);
   }
 }
 
-// The classic mistake: sampling log sigma without the Jacobian of the transform. Few data make it matter.
+// The classic mistake: sampling log sigma without the Jacobian of the transform. Few data make it
+// matter.
 TEST(Sbc, a_wrong_jacobian_is_caught) {
   Parameters p;
   p.add("mu", normal(0, 1)).add("sigma", lognormal(0, 1));

@@ -8,10 +8,6 @@
 namespace reeve::test {
 namespace {
 
-int add(int a, int b) {
-  return a + b;
-}
-
 asio::awaitable<int> call_add(ResourcePool& pool) {
   auto worker = co_await pool.acquire_worker("add");
   co_return co_await worker.run<&add>(20, 22);

@@ -12,6 +12,22 @@ namespace asio = boost::asio;
 using namespace std::chrono_literals;
 using namespace reeve::literals;
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool sanitized = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+inline constexpr bool sanitized = true;
+#else
+inline constexpr bool sanitized = false;
+#endif
+#else
+inline constexpr bool sanitized = false;
+#endif
+
+/// At the top of tests that need RLIMIT_DATA, which sanitizers cannot live with.
+#define REEVE_SKIP_UNDER_SANITIZERS() \
+  if (::reeve::test::sanitized) GTEST_SKIP() << "RLIMIT_DATA is off under this sanitizer"
+
 inline ResourceConfig small_config() {
   ResourceConfig config;
   config.max_workers = 2;
@@ -45,6 +61,65 @@ T run_in(asio::io_context& context, asio::awaitable<T> work, std::chrono::second
   if (!ended) throw std::runtime_error("the coroutine did not end in time");
   if (failure) std::rethrow_exception(failure);
   if constexpr (!std::is_void_v<T>) return std::move(*result);
+}
+
+/// One lease, one call of Fn, and the lease is given back.
+template <auto Fn, class... Args>
+auto call_once(ResourcePool& pool, std::string task, Args... args)
+    -> asio::awaitable<std::remove_cv_t<std::invoke_result_t<decltype(Fn), Args...>>> {
+  auto worker = co_await pool.acquire_worker(task);
+  if constexpr (std::is_void_v<std::invoke_result_t<decltype(Fn), Args...>>) {
+    co_await worker.template run<Fn>(args...);
+  } else {
+    co_return co_await worker.template run<Fn>(args...);
+  }
+}
+
+/// The E that `work` ends with; a test failure and nothing if it ends otherwise.
+template <class E, class T>
+std::optional<E> error_of(asio::io_context& context, asio::awaitable<T> work,
+                          std::chrono::seconds patience = 30s) {
+  try {
+    run_in(context, std::move(work), patience);
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const E& error) {
+    return error;
+  } catch (const std::exception& error) {
+    ADD_FAILURE() << "another exception came: " << error.what();
+  }
+  return std::nullopt;
+}
+
+/// Lets `context` work until `done()`; false when that takes longer than `patience`.
+template <class Done>
+bool run_until(asio::io_context& context, Done done, std::chrono::seconds patience = 10s) {
+  const auto until = std::chrono::steady_clock::now() + patience;
+  while (!done()) {
+    if (std::chrono::steady_clock::now() > until) return false;
+    context.restart();
+    context.run_for(2ms);
+  }
+  return true;
+}
+
+template <class T>
+T median(std::vector<T> values) {
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2),
+                   values.end());
+  return values[values.size() / 2];
+}
+
+inline double seconds_since(std::chrono::steady_clock::time_point from) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - from).count();
+}
+
+inline int add(int a, int b) {
+  return a + b;
+}
+
+/// The pool still works: a call on a fresh lease has its result.
+inline void expect_pool_works(asio::io_context& context, ResourcePool& pool) {
+  EXPECT_EQ((run_in(context, call_once<&add>(pool, "after", 20, 22))), 42);
 }
 
 }  // namespace reeve::test

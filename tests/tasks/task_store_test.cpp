@@ -273,15 +273,6 @@ TEST_P(TaskStoreTest, ExpiryIsExactAndSparesWhatIsAlive) {
   EXPECT_EQ(run(context_, store_.create_task("done")).state(), TaskState::pending);
 }
 
-TEST_P(TaskStoreTest, TaskTtlOverridesTheStores) {
-  CreateOptions brief;
-  brief.ttl = std::chrono::seconds{5};
-  run(context_, store_.create_task("t", Fields(), brief));
-  run(context_, store_.cancel_task("t"));
-  advance(std::chrono::seconds{5});
-  EXPECT_FALSE(store_.get_task_status("t"));
-}
-
 TEST_P(TaskStoreTest, CleanupTakesEndedRecordsByAge) {
   for (int i = 0; i < 5; ++i) {
     const std::string id = "t" + std::to_string(i);

@@ -1,4 +1,5 @@
-// Stan's own sampler, driven directly: CPU time of warm-up and sampling, and the draws for one ESS tool.
+// Stan's own sampler, driven directly: CPU time of warm-up and sampling, and the draws for one ESS
+// tool.
 #include STAN_MODEL
 
 #include <stan/callbacks/interrupt.hpp>
@@ -21,10 +22,12 @@ double cpu() {
 }
 struct Draws : stan::callbacks::writer {
   std::vector<std::vector<double>> rows;
-  double sampling_from = 0;
+  double sampling_from = 0, leapfrogs = 0;
+  int seen = 0;
   void operator()(const std::vector<double>& row) override {
-    if (rows.empty()) sampling_from = cpu();
-    rows.push_back(row);
+    if (row.size() > 4) leapfrogs += row[4];
+    if (seen++ == 1000) sampling_from = cpu();  // the first 1000 are warm-up
+    if (seen > 1000) rows.push_back(row);
   }
   void operator()(const std::vector<std::string>&) override {}
   void operator()(const std::string&) override {}
@@ -49,8 +52,8 @@ int main(int, char** argv) {
     Draws draws;
     const double from = cpu();
     const auto run = [&](auto f) {
-      f(model, init, 20240501u, chain, 2.0, 1000, 1000, 1, false, 0, 1.0, 0.0, 10, 0.8, 0.05, 0.75, 10.0, 75u, 50u,
-        25u, interrupt, logger, nothing, draws, nothing);
+      f(model, init, 20240501u, chain, 2.0, 1000, 1000, 1, true, 0, 1.0, 0.0, 10, 0.8, 0.05, 0.75,
+        10.0, 75u, 50u, 25u, interrupt, logger, nothing, draws, nothing);
     };
     if (dense)
       run([](auto&&... a) { stan::services::sample::hmc_nuts_dense_e_adapt(a...); });
@@ -58,11 +61,11 @@ int main(int, char** argv) {
       run([](auto&&... a) { stan::services::sample::hmc_nuts_diag_e_adapt(a...); });
     total += cpu() - from;
     sampling += cpu() - draws.sampling_from;
+    leapfrogs += draws.leapfrogs;
     for (const auto& row : draws.rows) {
       out << chain;
       for (std::size_t i = 7; i < row.size(); ++i) out << ' ' << row[i];
       out << '\n';
-      leapfrogs += row[4];
     }
   }
   // Per gradient, at a point near the first draw.

@@ -10,13 +10,15 @@
 namespace reeve::mcmc {
 
 struct LogMarginal {
-  double value = 0;  ///< log of the integral of the density; normalised only if priors and likelihood are
-  double se = 0;     ///< standard error of `value`
+  double value =
+      0;  ///< log of the integral of the density; normalised only if priors and likelihood are
+  double se = 0;  ///< standard error of `value`
   int iterations = 0;
   bool converged = false;
 };
 
-/// Bridge sampling between the draws and a normal fitted to half of them, on the unconstrained scale.
+/// Bridge sampling between the draws and a normal fitted to half of them, on the unconstrained
+/// scale.
 ///
 /// Errors: ConfigError for fewer than 20 draws or 2 D + 2 draws in all.
 /// Source: Meng and Wong (1996); Fruehwirth-Schnatter (2004) for the error.
@@ -24,7 +26,7 @@ LogMarginal bridge_log_marginal(const Run& run, std::uint64_t seed = 1);
 
 struct Psis {
   std::vector<double> log_weights;  ///< smoothed, normalised
-  double k = 0;                     ///< Pareto shape of the tail; above min(1 - 1/log10 S, 0.7): not to be trusted
+  double k = 0;  ///< Pareto shape of the tail; above min(1 - 1/log10 S, 0.7): not to be trusted
 };
 /// Pareto-smoothed importance sampling of log ratios.
 /// Source: Vehtari, Simpson, Gelman, Yao, Gabry (2024); Zhang and Stephens (2009).
@@ -59,6 +61,7 @@ struct ModelProbabilities {
 };
 /// Posterior probabilities of models, or `inconclusive`: a fit that did not converge, or a marginal
 /// likelihood that is not known to `se_limit`, never gets a probability.
-ModelProbabilities model_probabilities(std::span<const Candidate> candidates, double se_limit = 0.1);
+ModelProbabilities model_probabilities(std::span<const Candidate> candidates,
+                                       double se_limit = 0.1);
 
 }  // namespace reeve::mcmc

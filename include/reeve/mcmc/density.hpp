@@ -8,25 +8,26 @@
 #include <concepts>
 #include <functional>
 #include <memory>
-#include <utility>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace reeve::mcmc {
 
-/// What a density is asked for: log p(theta) up to a constant and, when `gradient` is not empty, its
-/// derivatives. `evaluate` is called from one thread at a time per copy of a sampler, but by several
-/// samplers at once: it must be safe to call concurrently.
+/// What a density is asked for: log p(theta) up to a constant and, when `gradient` is not empty,
+/// its derivatives. `evaluate` is called from one thread at a time per copy of a sampler, but by
+/// several samplers at once: it must be safe to call concurrently.
 class Model {
  public:
   virtual ~Model() = default;
   virtual double evaluate(std::span<const double> theta, std::span<double> gradient) const = 0;
 };
 
-/// A log density over named, constrained parameters, seen by samplers as a function on R^n: it adds the
-/// transforms' Jacobians and the priors. A cheap handle; copies share the model.
+/// A log density over named, constrained parameters, seen by samplers as a function on R^n: it adds
+/// the transforms' Jacobians and the priors. A cheap handle; copies share the model.
 ///
-/// Errors: a std::domain_error, NaN or infinity of the model means "outside the support": log density
+/// Errors: a std::domain_error, NaN or infinity of the model means "outside the support": log
+/// density
 ///         -infinity. Any other exception passes through the sampler to its caller.
 class Density {
  public:

@@ -9,10 +9,11 @@ namespace reeve::mcmc {
 /// Draws of one quantity, one vector per chain. Chains of unequal length are cut to the shortest.
 using ChainDraws = std::vector<std::vector<double>>;
 
-/// All functions return NaN for fewer than 4 draws a chain, for constant draws, and for draws that are
-/// not finite; they equal R's posterior 1.4.0.
+/// All functions return NaN for fewer than 4 draws a chain, for constant draws, and for draws that
+/// are not finite; they equal R's posterior 1.4.0.
 ///
-/// Source: Vehtari, Gelman, Simpson, Carpenter, Buerkner (2021), Bayesian Analysis 16(2); Geyer (1992).
+/// Source: Vehtari, Gelman, Simpson, Carpenter, Buerkner (2021), Bayesian Analysis 16(2); Geyer
+/// (1992).
 double rhat_bulk(const ChainDraws& draws);    ///< rank-normalised, split
 double rhat_folded(const ChainDraws& draws);  ///< of |x - median|: finds unequal scales
 double rhat(const ChainDraws& draws);         ///< the larger of the two
@@ -33,8 +34,8 @@ double mean(const ChainDraws& draws);
 double standard_deviation(const ChainDraws& draws);
 double quantile(const ChainDraws& draws, double probability);  ///< linear between order statistics
 
-/// Energy Bayesian fraction of missing information of one chain: below 0.3 the momentum cannot reach
-/// the energies that the posterior has. Source: Betancourt (2016).
+/// Energy Bayesian fraction of missing information of one chain: below 0.3 the momentum cannot
+/// reach the energies that the posterior has. Source: Betancourt (2016).
 double e_bfmi(std::span<const double> energy);
 
 /// Chi-squared test that `ranks` in [0, bins * width) are uniform; the p-value. For SBC.

@@ -119,7 +119,9 @@ REEVE_INLINE T square(const T& x) noexcept {
 }
 
 /// The value without its derivatives.
-REEVE_INLINE double value_of(double x) noexcept { return x; }
+REEVE_INLINE double value_of(double x) noexcept {
+  return x;
+}
 template <std::size_t N>
 REEVE_INLINE double value_of(const Dual<N, double>& x) noexcept {
   return x.value;

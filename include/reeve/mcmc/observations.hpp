@@ -73,8 +73,8 @@ struct SumKernel {
   }
 };
 
-/// The mean function F::f alone: sums of r^2 and of r dm for normal errors (`response` given), or means
-/// and partials written out for any other family.
+/// The mean function F::f alone: sums of r^2 and of r dm for normal errors (`response` given), or
+/// means and partials written out for any other family.
 template <class F, int W>
 struct MeanKernel {
   static constexpr std::size_t P = F::parameters;
@@ -158,7 +158,8 @@ void check_model(const Parameters& parameters, std::size_t expected, const Colum
 
 /// The sum over rows of `F::log_likelihood(row, theta)`, where
 /// `struct F { static constexpr std::size_t parameters = P;
-///             template <class X, class T> static T log_likelihood(const X& row, std::span<const T> theta); }`
+///             template <class X, class T> static T log_likelihood(const X& row, std::span<const T>
+///             theta); }`
 /// and `row[i]` is the i-th column. Branch with where_greater, not with if.
 ///
 /// Cost: near hand-written SIMD; measured in docs/mcmc.md.
@@ -170,9 +171,9 @@ Density observations(Parameters parameters, Columns data, Isa isa = best_isa()) 
                             detail::select_kernel<detail::SumKernel, F>(isa))};
 }
 
-/// Errors around a mean function `F::f(x, theta)`; the last column is the response. The parameters are
-/// F's, then: sigma (normal, student_t) or phi (neg_binomial_log). For the other families F is the
-/// linear predictor on the logit or log scale.
+/// Errors around a mean function `F::f(x, theta)`; the last column is the response. The parameters
+/// are F's, then: sigma (normal, student_t) or phi (neg_binomial_log). For the other families F is
+/// the linear predictor on the logit or log scale.
 ///
 /// Errors: ConfigError for a wrong number of parameters or a response outside the family's range.
 template <class F>

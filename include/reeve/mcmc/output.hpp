@@ -9,17 +9,20 @@
 
 namespace reeve::mcmc {
 
-/// One file per chain, `name-1.csv` ..., in the layout that rstan::read_stan_csv and posterior read.
-/// 17 digits: what is read back is what was drawn. Equal runs give equal bytes (no times, no dates).
+/// One file per chain, `name-1.csv` ..., in the layout that rstan::read_stan_csv and posterior
+/// read. 17 digits: what is read back is what was drawn. Equal runs give equal bytes (no times, no
+/// dates).
 ///
 /// Errors: Error when the folder or a file cannot be written.
-std::vector<std::filesystem::path> write_stan_csv(const Run& run, const std::filesystem::path& folder,
+std::vector<std::filesystem::path> write_stan_csv(const Run& run,
+                                                  const std::filesystem::path& folder,
                                                   const std::string& name = "chain");
 /// The text of one chain's file.
 std::string stan_csv(const Run& run, std::size_t chain);
 
-/// An InferenceData-like zarr v2 folder: groups posterior and sample_stats, arrays (chain, draw[, dim]),
-/// uncompressed little-endian doubles. Read with zarr.open or xarray.open_zarr(path, group=...).
+/// An InferenceData-like zarr v2 folder: groups posterior and sample_stats, arrays (chain, draw[,
+/// dim]), uncompressed little-endian doubles. Read with zarr.open or xarray.open_zarr(path,
+/// group=...).
 void write_inference_data(const Run& run, const std::filesystem::path& path);
 
 /// Status, reasons, diagnostics and one row per parameter. NaN and infinity become null.
@@ -35,8 +38,8 @@ struct PredictiveBand {
   std::vector<double> x, low, middle, high;  ///< sorted by x
 };
 /// Posterior predictive band with the data on top.
-std::string predictive_svg(const PredictiveBand& band, const std::vector<double>& x, const std::vector<double>& y,
-                           const std::string& title);
+std::string predictive_svg(const PredictiveBand& band, const std::vector<double>& x,
+                           const std::vector<double>& y, const std::string& title);
 
 /// Writes `text` to `path`, creating folders. Errors: Error.
 void write_file(const std::filesystem::path& path, const std::string& text);

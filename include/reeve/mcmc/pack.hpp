@@ -12,11 +12,11 @@ namespace reeve::mcmc {
 namespace detail {
 template <int W>
 struct SimdTypes;  // g++ 12 wants the vector types outside of the template that uses them
-#define REEVE_SIMD_TYPES(W)                                             \
-  template <>                                                           \
-  struct SimdTypes<W> {                                                 \
-    typedef double Vector __attribute__((vector_size(W * 8)));          \
-    typedef long long Bits __attribute__((vector_size(W * 8)));         \
+#define REEVE_SIMD_TYPES(W)                                                  \
+  template <>                                                                \
+  struct SimdTypes<W> {                                                      \
+    typedef double Vector __attribute__((vector_size(W * 8)));               \
+    typedef long long Bits __attribute__((vector_size(W * 8)));              \
     typedef unsigned long long Unsigned __attribute__((vector_size(W * 8))); \
   };
 REEVE_SIMD_TYPES(2)
@@ -28,7 +28,8 @@ REEVE_SIMD_TYPES(8)
 /// W doubles that are computed together. Every function is forced inline, so that the same source
 /// becomes SSE2, AVX2 or AVX-512 code in the function that uses it.
 ///
-/// Source: Cephes (exp, tanh) and fdlibm (log) forms; relative error below 4e-16 (tanh 8e-16, log1p 2e-15).
+/// Source: Cephes (exp, tanh) and fdlibm (log) forms; relative error below 4e-16 (tanh 8e-16, log1p
+/// 2e-15).
 template <int W>
 struct Pack {
   using Vector = typename detail::SimdTypes<W>::Vector;
@@ -106,10 +107,12 @@ REEVE_PACK exp(const Pack<W>& a) noexcept {
   const V n = t - magic;
   const V r = (x - n * 6.93145751953125e-1) - n * 1.42860682030941723212e-6;
   const V z = r * r;
-  const V p =
-      r * ((1.26177193074810590878e-4 * z + 3.02994407707441961300e-2) * z + 9.99999999999999999910e-1);
+  const V p = r * ((1.26177193074810590878e-4 * z + 3.02994407707441961300e-2) * z +
+                   9.99999999999999999910e-1);
   const V q = ((3.00198505138664455042e-6 * z + 2.52448340349684104192e-3) * z +
-               2.27265548208155028766e-1) * z + 2.00000000000000000005e0;
+               2.27265548208155028766e-1) *
+                  z +
+              2.00000000000000000005e0;
   const V e = 1.0 + 2.0 * p / (q - p);
   V result = (V)((I)e + ((I)t << 52));
   result = a.v < low ? V{} : result;
@@ -160,8 +163,8 @@ REEVE_PACK log1p(const Pack<W>& a) noexcept {
 REEVE_PACK tanh(const Pack<W>& a) noexcept {
   using V = typename Pack<W>::Vector;
   const V z = a.v * a.v;
-  const V p = ((-9.64399179425052238628e-1 * z - 9.92877231001918586564e1) * z -
-               1.61468768441708447952e3);
+  const V p =
+      ((-9.64399179425052238628e-1 * z - 9.92877231001918586564e1) * z - 1.61468768441708447952e3);
   const V q = ((z + 1.12811678491632931402e2) * z + 2.23548839060100448583e3) * z +
               4.84406305325125486048e3;
   const V near = a.v + a.v * z * p / q;
@@ -169,13 +172,15 @@ REEVE_PACK tanh(const Pack<W>& a) noexcept {
   return Pack<W>::of(z < 0.390625 ? near : 1.0 - 2.0 / (e + 1.0));
 }
 
-REEVE_PACK pow(const Pack<W>& a, double b) noexcept { return exp(log(a) * b); }
+REEVE_PACK pow(const Pack<W>& a, double b) noexcept {
+  return exp(log(a) * b);
+}
 
-#define REEVE_PACK_BY_LANE(name, call)                           \
-  REEVE_PACK name(const Pack<W>& a) noexcept {                   \
-    Pack<W> r;                                                   \
-    for (int i = 0; i < W; ++i) r.v[i] = call(a.v[i]);           \
-    return r;                                                    \
+#define REEVE_PACK_BY_LANE(name, call)                 \
+  REEVE_PACK name(const Pack<W>& a) noexcept {         \
+    Pack<W> r;                                         \
+    for (int i = 0; i < W; ++i) r.v[i] = call(a.v[i]); \
+    return r;                                          \
   }
 REEVE_PACK_BY_LANE(sqrt, __builtin_sqrt)
 REEVE_PACK_BY_LANE(sin, std::sin)

@@ -22,8 +22,8 @@ struct ParameterBlock {
   bool scalar = true;  ///< its name carries no index
 };
 
-/// The parameters of a model, in order. A prior's support chooses the transform; without a prior the
-/// parameter is flat on its constrained scale, as in Stan.
+/// The parameters of a model, in order. A prior's support chooses the transform; without a prior
+/// the parameter is flat on its constrained scale, as in Stan.
 ///
 /// Source: Stan reference manual, "Constraint transforms"; LKJ Cholesky factors by tanh partial
 ///         correlations.
@@ -43,7 +43,8 @@ class Parameters {
                        Prior prior = {});
   Parameters& simplex(std::string name, std::size_t size);
   Parameters& ordered(std::string name, std::size_t size, Prior prior = {});
-  /// Lower Cholesky factor of a size x size correlation matrix, row by row; LKJ(1): flat on matrices.
+  /// Lower Cholesky factor of a size x size correlation matrix, row by row; LKJ(1): flat on
+  /// matrices.
   Parameters& correlation(std::string name, std::size_t size);
 
   std::size_t free_size() const noexcept { return free_; }
@@ -56,7 +57,8 @@ class Parameters {
   double constrain(std::span<const double> q, std::span<double> theta) const noexcept;
   /// Turns d/dtheta into d/dq and adds the slope of log |dT/dq|.
   void pull_back(std::span<const double> q, std::span<const double> theta,
-                 std::span<const double> theta_gradient, std::span<double> q_gradient) const noexcept;
+                 std::span<const double> theta_gradient,
+                 std::span<double> q_gradient) const noexcept;
   /// q = T^-1(theta). Errors: ConfigError for a value outside its support.
   void unconstrain(std::span<const double> theta, std::span<double> q) const;
   /// Sum of the priors' log densities; adds their slopes to `gradient`.

@@ -13,13 +13,22 @@ namespace reeve::mcmc {
 class Prior {
  public:
   enum class Kind {
-    flat, normal, student_t, cauchy, half_normal, half_cauchy, lognormal, gamma, inverse_gamma,
-    exponential, beta, uniform
+    flat,
+    normal,
+    student_t,
+    cauchy,
+    half_normal,
+    half_cauchy,
+    lognormal,
+    gamma,
+    inverse_gamma,
+    exponential,
+    beta,
+    uniform
   };
 
   Prior() = default;  ///< flat: contributes nothing
-  Prior(Kind kind, double a, double b, double c = 0) noexcept
-      : kind_(kind), a_(a), b_(b), c_(c) {}
+  Prior(Kind kind, double a, double b, double c = 0) noexcept;
 
   Kind kind() const noexcept { return kind_; }
   double lower() const noexcept;  ///< -infinity, 0, or the bound of uniform
@@ -36,6 +45,7 @@ class Prior {
  private:
   Kind kind_ = Kind::flat;
   double a_ = 0, b_ = 0, c_ = 0;
+  double constant_ = 0;  ///< the part of the log density that does not depend on x
 };
 
 /// Errors: ConfigError for a scale, shape or width that is not positive and finite.

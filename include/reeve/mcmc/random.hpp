@@ -6,9 +6,9 @@
 
 namespace reeve::mcmc {
 
-/// A stream of pseudo-random numbers. (seed, stream) fixes every number that follows; streams of one
-/// seed are independent for all practical purposes, so a chain's draws do not depend on which worker
-/// runs it or on how many chains run beside it.
+/// A stream of pseudo-random numbers. (seed, stream) fixes every number that follows; streams of
+/// one seed are independent for all practical purposes, so a chain's draws do not depend on which
+/// worker runs it or on how many chains run beside it.
 ///
 /// Threads: one stream, one thread at a time.
 /// Cost:    about 1 ns per integer, 3 ns per normal; no allocation.

@@ -41,7 +41,7 @@ struct Checks {
   double rhat_limit = 1.01;
   double ess_per_chain = 100;        ///< bulk and tail, each at least this times the chains
   double divergent_fraction = 0.01;  ///< more transitions than this diverged
-  double e_bfmi = 0.3;               ///< any chain's energy Bayesian fraction of missing information
+  double e_bfmi = 0.3;  ///< any chain's energy Bayesian fraction of missing information
   double max_depth_fraction = 0.05;  ///< more trees than this hit the depth limit
 };
 

@@ -25,20 +25,22 @@ struct SampleOptions {
   Algorithm algorithm = Algorithm::nuts;
   Metric metric = Metric::automatic;
   Adaptation adaptation = Adaptation::fisher;
-  std::size_t chains = 4;   ///< 1 to 1024
-  std::size_t warmup = 0;   ///< per chain; 0: max(150, 10 D) for fisher, 1000 for stan, 2000 random walk
-  std::size_t draws = 1000; ///< per chain, at most
+  std::size_t chains = 4;  ///< 1 to 1024
+  std::size_t warmup =
+      0;  ///< per chain; 0: max(150, 10 D) for fisher, 1000 for stan, 2000 random walk
+  std::size_t draws = 1000;  ///< per chain, at most
   std::uint64_t seed = 1;
-  double target_accept = 0.8;     ///< in (0, 1)
-  std::uint32_t max_depth = 10;   ///< at most 2^max_depth leapfrogs a draw; 1 to 15
-  std::uint32_t leapfrogs = 16;   ///< HMC only: each draw takes 1 to this many
-  double init_radius = 2;         ///< starting points uniform in +-this, unconstrained
-  double target_ess = 0;          ///< stop when min(bulk, tail) ESS of every parameter reaches it; 0: never
+  double target_accept = 0.8;    ///< in (0, 1)
+  std::uint32_t max_depth = 10;  ///< at most 2^max_depth leapfrogs a draw; 1 to 15
+  std::uint32_t leapfrogs = 16;  ///< HMC only: each draw takes 1 to this many
+  double init_radius = 2;        ///< starting points uniform in +-this, unconstrained
+  double target_ess = 0;  ///< stop when min(bulk, tail) ESS of every parameter reaches it; 0: never
   Checks checks;
 };
 std::optional<std::string> find_fault(const SampleOptions& options, std::size_t dimension);
 
-/// When to give up early. Polled at every leapfrog step (every few while gradients take nanoseconds).
+/// When to give up early. Polled at every leapfrog step (every few while gradients take
+/// nanoseconds).
 struct StopWhen {
   StopWhen() = default;
   explicit StopWhen(Clock::duration limit, const Clock& c = SystemClock::instance())
@@ -51,22 +53,25 @@ struct StopWhen {
 };
 
 /// Chains that advance in lock-step, one transition at a time. A stop in the middle of a trajectory
-/// drops that trajectory and puts its random numbers back, so the draws do not depend on where a run
-/// was interrupted: checkpoint, kill, resume and an uninterrupted run give the same bytes (on the same
-/// kind of CPU and build).
+/// drops that trajectory and puts its random numbers back, so the draws do not depend on where a
+/// run was interrupted: checkpoint, kill, resume and an uninterrupted run give the same bytes (on
+/// the same kind of CPU and build).
 ///
 /// Threads: one at a time.
-/// Source:  Hoffman and Gelman (2014); Betancourt (2017) for the multinomial variant and the generalised
+/// Source:  Hoffman and Gelman (2014); Betancourt (2017) for the multinomial variant and the
+/// generalised
 ///          criterion; Nesterov dual averaging; docs/mcmc/nuts.md.
 class Sampler {
  public:
-  /// Errors: ConfigError for a fault in the options or a density without the gradient that is needed.
+  /// Errors: ConfigError for a fault in the options or a density without the gradient that is
+  /// needed.
   Sampler(Density density, SampleOptions options);
   ~Sampler();
   Sampler(Sampler&&) noexcept;
   Sampler& operator=(Sampler&&) noexcept;
 
-  /// Starting points, chain-major, unconstrained; instead of random ones. Only before the first advance.
+  /// Starting points, chain-major, unconstrained; instead of random ones. Only before the first
+  /// advance.
   void start_at(std::span<const double> points);
 
   /// Runs at most `transitions` further transitions. True when sampling is complete.
@@ -95,8 +100,9 @@ class Sampler {
 /// Samples to the end, or to the stop.
 Run sample(const Density& density, const SampleOptions& options = {}, const StopWhen& stop = {});
 
-/// Like `sample`, keeping `path` up to date (written beside and renamed, every `every` transitions), and
-/// going on from it when it exists. The file stays when the run was stopped, and is removed at the end.
+/// Like `sample`, keeping `path` up to date (written beside and renamed, every `every`
+/// transitions), and going on from it when it exists. The file stays when the run was stopped, and
+/// is removed at the end.
 Run sample_resumable(const Density& density, const SampleOptions& options, const std::string& path,
                      const StopWhen& stop = {}, std::size_t every = 1000);
 

@@ -19,17 +19,17 @@ struct SbcOptions {
 struct SbcResult {
   std::vector<std::string> names;
   std::vector<std::vector<std::size_t>> counts;  ///< per parameter: 20 bins of ranks
-  std::vector<double> p_value;                   ///< per parameter: chi-squared with 19 degrees of freedom
+  std::vector<double> p_value;  ///< per parameter: chi-squared with 19 degrees of freedom
   std::size_t fits = 0;
   double worst() const;
 };
 
-/// Draws theta from the prior, data from theta, fits, and counts where theta ranks among the draws: a
-/// uniform rank for every parameter when prior, likelihood, Jacobians and sampler agree.
+/// Draws theta from the prior, data from theta, fits, and counts where theta ranks among the draws:
+/// a uniform rank for every parameter when prior, likelihood, Jacobians and sampler agree.
 ///
-/// `prior` writes theta on the constrained scale; `simulate` makes the data of theta and returns the
-/// density to fit, with the same parameters.
-/// Source: Talts, Betancourt, Simpson, Vehtari, Gelman (2018).
+/// `prior` writes theta on the constrained scale; `simulate` makes the data of theta and returns
+/// the density to fit, with the same parameters. Source: Talts, Betancourt, Simpson, Vehtari,
+/// Gelman (2018).
 SbcResult calibrate(const Parameters& parameters,
                     const std::function<void(Random&, std::span<double>)>& prior,
                     const std::function<Density(Random&, std::span<const double>)>& simulate,

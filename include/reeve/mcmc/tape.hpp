@@ -8,8 +8,8 @@
 
 namespace reeve::mcmc {
 
-/// The record of one evaluation: two parents and two local derivatives per operation. The memory is kept
-/// between evaluations, so a steady state allocates nothing.
+/// The record of one evaluation: two parents and two local derivatives per operation. The memory is
+/// kept between evaluations, so a steady state allocates nothing.
 ///
 /// Threads: each thread has its own active tape.
 class Tape {
@@ -18,7 +18,8 @@ class Tape {
     nodes_.push_back({a, b, da, db});
     return static_cast<std::uint32_t>(nodes_.size() - 1);
   }
-  /// Forgets everything and makes `count` independent variables: nodes 1..count. Node 0 is "constant".
+  /// Forgets everything and makes `count` independent variables: nodes 1..count. Node 0 is
+  /// "constant".
   void restart(std::size_t count) {
     nodes_.clear();
     nodes_.resize(count + 1);
@@ -84,6 +85,8 @@ inline Var pow(Var a, Var b) { return exp(b * log(a)); }
 inline Var pow(Var a, double b) { const double p = std::pow(a.value, b - 1); return detail::unary(p * a.value, a, b * p); }
 // clang-format on
 Var lgamma(Var a);
-inline double value_of(Var x) noexcept { return x.value; }
+inline double value_of(Var x) noexcept {
+  return x.value;
+}
 
 }  // namespace reeve::mcmc

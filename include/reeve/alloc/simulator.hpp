@@ -1,0 +1,77 @@
+// Replays a trace of rigid parallel jobs under a queue order and a backfill rule.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "reeve/alloc/swf.hpp"
+
+namespace reeve::alloc {
+
+/// Which waiting job is first.
+enum class Order : std::uint8_t {
+  fcfs,  ///< submit time
+  sjf,   ///< shortest estimate, then submit time
+  f1,    ///< log10(estimate) * size + 870 * log10(submit), in seconds
+};
+
+/// Who may pass the first waiting job.
+enum class Backfill : std::uint8_t {
+  none,
+  easy,          ///< whoever does not delay the first job's reservation
+  conservative,  ///< whoever delays nobody's reservation
+  shadow_once,   ///< whoever ends strictly before the first job's start as estimated when it got
+                 ///< stuck
+};
+
+enum class Placement : std::uint8_t {
+  counted,     ///< processors are alike; only their number matters
+  identified,  ///< each has a number; the lowest free ones are taken, and a job keeps the same ones
+};
+
+/// What conservative backfill does with its reservations.
+enum class Replan : std::uint8_t {
+  rebuild,   ///< all are made anew at each event
+  compress,  ///< they stay; at a completion each in turn moves to the earliest place
+};
+
+struct SimulatorOptions {
+  std::int32_t processors = 0;  ///< required, > 0
+  Order order = Order::fcfs;
+  Backfill backfill = Backfill::easy;
+  Order backfill_order = Order::fcfs;  ///< in which the jobs behind the first are tried
+  Placement placement = Placement::counted;
+  Replan replan = Replan::rebuild;
+  /// One job at a time, one event at a time, arrivals before completions at the same instant.
+  /// Otherwise all completions, then all arrivals of an instant, then one scheduling pass.
+  bool one_at_a_time = false;
+};
+
+/// What happened to one job, at the position it has in the trace.
+struct Outcome {
+  Time start = -1;
+  Time finish = -1;
+  std::vector<std::int32_t> machines;  ///< identified placement only, ascending
+};
+
+struct Replay {
+  std::vector<Outcome> jobs;
+  double mean_wait = 0;              ///< seconds
+  double max_wait = 0;               ///< seconds
+  double mean_bounded_slowdown = 0;  ///< max(1, (wait + run) / max(run, 10 s))
+  double utilisation = 0;            ///< over the makespan
+  double makespan = 0;               ///< seconds, from the first submit to the last finish
+};
+
+/// Same input, same answer on every compiler; ties go to the earlier submit, then the earlier
+/// position.
+///
+/// Errors: invalid_request (no processors; conservative or easy with one_at_a_time; identified
+/// without
+///         easy or conservative), infeasible (a job larger than the machine), malformed (jobs not
+///         in submit order).
+/// Cost:   per event O(queue * running) counted, O(queue * slots * processors / 64) identified.
+Result<Replay> simulate(std::span<const Job> jobs, const SimulatorOptions& options);
+
+}  // namespace reeve::alloc

@@ -1,0 +1,263 @@
+// Single flight, pins, budget, expiry, removal under load, cancellation.
+#include <reeve/cache.hpp>
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/strand.hpp>
+#include <cstdlib>
+
+#include "tests/support/pch.hpp"
+
+namespace reeve::cache {
+namespace {
+
+using boost::asio::awaitable;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using Cache = ModelCache<std::string>;
+
+class ModelCacheTest : public ::testing::Test {
+ protected:
+  ModelCacheTest() { config_.clock = &clock_; }
+  Cache make() { return Cache(context_.get_executor(), config_); }
+  Cache::Factory factory(std::string value = "model") {
+    return [this, value]() -> awaitable<std::string> {
+      ++calls_;
+      boost::asio::steady_timer gate(context_, gate_);
+      boost::system::error_code ignored;
+      if (gate_ != boost::asio::steady_timer::time_point::min())
+        co_await gate.async_wait(boost::asio::use_awaitable);
+      if (fail_) throw std::runtime_error("no such model");
+      co_return value;
+    };
+  }
+  Cache::Handle obtain(Cache& cache, const std::string& id, ModelMetadata metadata = {}) {
+    Cache::Handle handle;
+    std::exception_ptr failure;
+    boost::asio::co_spawn(context_, cache.get_or_create(id, factory(id), metadata),
+                          [&](std::exception_ptr e, Cache::Handle h) {
+                            failure = e;
+                            handle = std::move(h);
+                          });
+    context_.restart();
+    context_.run();
+    if (failure) std::rethrow_exception(failure);
+    return handle;
+  }
+  static ModelMetadata sized(ByteSize size) {
+    ModelMetadata m;
+    m.memory = size;
+    return m;
+  }
+
+  ManualClock clock_;
+  CacheConfig config_;
+  boost::asio::io_context context_;
+  boost::asio::steady_timer::time_point gate_ = boost::asio::steady_timer::time_point::min();
+  int calls_ = 0;
+  bool fail_ = false;
+};
+
+TEST_F(ModelCacheTest, LoadsOnceThenHits) {
+  auto cache = make();
+  EXPECT_EQ(cache.get("a"), nullptr);
+  EXPECT_EQ(*obtain(cache, "a"), "a");
+  EXPECT_EQ(*obtain(cache, "a"), "a");
+  EXPECT_EQ(calls_, 1);
+  const auto s = cache.stats();
+  EXPECT_EQ(s.hits, 1u);
+  EXPECT_EQ(s.loads, 1u);
+  EXPECT_EQ(s.models, 1u);
+}
+
+TEST_F(ModelCacheTest, AHundredThousandWaitersOneLoad) {
+  auto cache = make();
+  gate_ = std::chrono::steady_clock::now() + milliseconds{300};
+  int served = 0, failed = 0;
+  for (const bool fail : {true, false}) {
+    fail_ = fail;
+    calls_ = served = failed = 0;
+    for (int i = 0; i < 100'000; ++i)
+      boost::asio::co_spawn(context_, cache.get_or_create("m", factory()),
+                            [&](std::exception_ptr e, Cache::Handle h) {
+                              failed += e != nullptr;
+                              served += h != nullptr;
+                            });
+    context_.restart();
+    context_.run();
+    EXPECT_EQ(calls_, 1);
+    EXPECT_EQ(failed, fail ? 100'000 : 0);
+    EXPECT_EQ(served, fail ? 0 : 100'000);
+  }
+}
+
+TEST_F(ModelCacheTest, ACancelledFirstCallerCostsNobody) {
+  auto cache = make();
+  gate_ = std::chrono::steady_clock::now() + milliseconds{20};
+  boost::asio::cancellation_signal signal;
+  bool first_failed = false;
+  Cache::Handle second;
+  boost::asio::co_spawn(
+      context_, cache.get_or_create("m", factory()),
+      boost::asio::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr e, Cache::Handle) {
+        first_failed = e != nullptr;
+      }));
+  boost::asio::co_spawn(context_, cache.get_or_create("m", factory()),
+                        [&](std::exception_ptr, Cache::Handle h) { second = h; });
+  context_.poll();
+  signal.emit(boost::asio::cancellation_type::terminal);
+  context_.restart();
+  context_.run();
+  EXPECT_TRUE(first_failed);
+  ASSERT_TRUE(second);
+  EXPECT_EQ(calls_, 1);
+}
+
+TEST_F(ModelCacheTest, TheLastToLeaveStopsTheLoad) {
+  auto cache = make();
+  gate_ = std::chrono::steady_clock::now() + std::chrono::hours{1};
+  boost::asio::cancellation_signal signal;
+  boost::asio::co_spawn(
+      context_, cache.get_or_create("m", factory()),
+      boost::asio::bind_cancellation_slot(signal.slot(), [](std::exception_ptr, Cache::Handle) {}));
+  context_.poll();
+  EXPECT_EQ(cache.stats().loading, 1u);
+  signal.emit(boost::asio::cancellation_type::terminal);
+  context_.restart();
+  context_.run();  // returns: nothing waits an hour
+  EXPECT_EQ(cache.stats().loading, 0u);
+  EXPECT_EQ(cache.stats().models, 0u);
+  gate_ = boost::asio::steady_timer::time_point::min();
+  EXPECT_TRUE(obtain(cache, "m"));
+}
+
+TEST_F(ModelCacheTest, PinsSurviveEvictionExpiryAndRemoval) {
+  config_.models_max = 1;
+  auto cache = make();
+  const auto pinned = obtain(cache, "a");
+  EXPECT_THROW(obtain(cache, "b"), CacheFullError);
+  clock_.advance(std::chrono::hours{100});
+  EXPECT_EQ(cache.remove_expired(), 0u);
+  EXPECT_TRUE(cache.remove("a"));
+  EXPECT_EQ(*pinned, "a");
+  EXPECT_TRUE(obtain(cache, "b"));
+}
+
+TEST_F(ModelCacheTest, TimeToLiveCountsFromTheLastRelease) {
+  config_.ttl = seconds{10};
+  auto cache = make();
+  auto handle = obtain(cache, "a");
+  clock_.advance(seconds{100});
+  handle.reset();
+  clock_.advance(seconds{9});
+  EXPECT_TRUE(cache.get("a"));
+  clock_.advance(seconds{10});
+  EXPECT_EQ(cache.remove_expired(), 1u);
+  EXPECT_FALSE(cache.get("a"));
+}
+
+TEST_F(ModelCacheTest, KeepAlivePerModel) {
+  auto cache = make();
+  ModelMetadata at_once, for_ever;
+  at_once.keep_alive = milliseconds{0};
+  for_ever.keep_alive = milliseconds{-1};
+  obtain(cache, "brief", at_once);
+  obtain(cache, "eternal", for_ever);
+  EXPECT_FALSE(cache.get("brief"));
+  clock_.advance(std::chrono::hours{10'000});
+  EXPECT_TRUE(cache.get("eternal"));
+}
+
+TEST_F(ModelCacheTest, BudgetIsReservedBeforeTheLoad) {
+  config_.memory_max = 10_GiB;
+  auto cache = make();
+  obtain(cache, "a", sized(6_GiB));
+  obtain(cache, "b", sized(6_GiB));
+  EXPECT_FALSE(cache.get("a")) << "the idle one made room";
+  EXPECT_EQ(cache.stats().memory, 6_GiB);
+  const auto pinned = cache.get("b");
+  const int before = calls_;
+  EXPECT_THROW(obtain(cache, "c", sized(6_GiB)), CacheFullError);
+  EXPECT_THROW(obtain(cache, "d", sized(11_GiB)), CacheFullError);
+  EXPECT_EQ(calls_, before) << "nothing is loaded without room";
+}
+
+TEST_F(ModelCacheTest, SizeIsMeasuredWhereItIsNotDeclared) {
+  Cache cache(context_.get_executor(), config_,
+              [](const std::string& s) { return ByteSize{s.size()}; });
+  obtain(cache, "12345");
+  EXPECT_EQ(cache.stats().memory, 5_B);
+}
+
+TEST_F(ModelCacheTest, RemovedWhileLoadingIsDeliveredAndNotKept) {
+  auto cache = make();
+  gate_ = std::chrono::steady_clock::now() + milliseconds{5};
+  Cache::Handle handle;
+  boost::asio::co_spawn(context_, cache.get_or_create("m", factory()),
+                        [&](std::exception_ptr, Cache::Handle h) { handle = h; });
+  context_.poll();
+  EXPECT_TRUE(cache.remove("m"));
+  context_.restart();
+  context_.run();
+  EXPECT_TRUE(handle);
+  EXPECT_FALSE(cache.get("m"));
+}
+
+TEST_F(ModelCacheTest, ErrorsAreNotKept) {
+  auto cache = make();
+  fail_ = true;
+  EXPECT_THROW(obtain(cache, "m"), std::runtime_error);
+  fail_ = false;
+  EXPECT_TRUE(obtain(cache, "m"));
+  EXPECT_EQ(cache.stats().failures, 1u);
+}
+
+TEST_F(ModelCacheTest, PutReplacesAndClearEmpties) {
+  auto cache = make();
+  cache.put("a", "one", sized(1_MiB));
+  cache.put("a", "two", sized(2_MiB));
+  EXPECT_EQ(*cache.get("a"), "two");
+  EXPECT_EQ(cache.stats().memory, 2_MiB);
+  EXPECT_EQ(cache.clear(), 1u);
+  EXPECT_EQ(cache.stats().memory, 0_B);
+}
+
+TEST(CacheThreads, TwoThreadsOneLoadEach) {
+  boost::asio::io_context context;
+  ModelCache<int> cache(context.get_executor());
+  std::atomic<int> calls{0}, served{0};
+  const ModelCache<int>::Factory factory = [&]() -> awaitable<int> {
+    ++calls;
+    co_await boost::asio::post(context, boost::asio::use_awaitable);
+    co_return 1;
+  };
+  auto user = [&](int n) -> awaitable<void> {
+    for (int i = 0; i < 20; ++i) {
+      const std::string id = std::to_string((n + i) % 3);
+      const auto handle = co_await cache.get_or_create(id, factory);
+      served += *handle;
+    }
+  };
+  for (int n = 0; n < 100; ++n)
+    boost::asio::co_spawn(boost::asio::make_strand(context), user(n), boost::asio::detached);
+  std::thread other([&] { context.run(); });
+  context.run();
+  other.join();
+  EXPECT_EQ(calls.load(), 3);
+  EXPECT_EQ(served.load(), 2000);
+}
+
+TEST(CacheEnvironment, IsReadStrictlyAndNamesTheVariable) {
+  ::setenv("MAX_CACHED_MODELS", "3", 1);
+  EXPECT_EQ(CacheConfig::from_environment().models_max, 3u);
+  ::setenv("MAX_CACHED_MODELS", "3.5", 1);
+  try {
+    CacheConfig::from_environment();
+    FAIL();
+  } catch (const ConfigError& e) {
+    EXPECT_THAT(e.what(), ::testing::HasSubstr("MAX_CACHED_MODELS='3.5'"));
+  }
+  ::unsetenv("MAX_CACHED_MODELS");
+}
+
+}  // namespace
+}  // namespace reeve::cache
