@@ -103,7 +103,7 @@ class OneAtATime {
   Time shadow_of(std::size_t head) const {
     auto by_expected = running_;
     std::sort(by_expected.begin(), by_expected.end(),
-                     [](const Running& a, const Running& b) { return a.expected < b.expected; });
+              [](const Running& a, const Running& b) { return a.expected < b.expected; });
     std::int32_t free = free_;
     Time shadow = now_;
     for (const auto& r : by_expected) {

@@ -187,7 +187,7 @@ class ThreadWorker final : public Worker, public process::TaskContext {
 class ThreadBackend final : public Backend {
  public:
   ThreadBackend(BackendEvents& events, std::weak_ptr<Core> owner, asio::any_io_executor executor,
-                std::mutex& mutex, const ResourceConfig& config)
+                std::mutex&, const ResourceConfig& config)
       : events_(events),
         owner_(std::move(owner)),
         executor_(std::move(executor)),

@@ -93,7 +93,7 @@ struct ResourceConfig {
   int nice = 0;                                                  ///< 0 to 19
   Output output = Output::inherit;
   bool keep_capabilities = false;  ///< workers of a root program drop all by default
-  bool use_cgroup = false;  ///< a cgroup v2 group per worker: surer kills, slower starts
+  bool use_cgroup = false;         ///< a cgroup v2 group per worker: surer kills, slower starts
   bool exec_each_worker = false;   ///< start by exec instead of fork (0.5 ms instead of 0.05)
   std::size_t quarantine_max = 2;  ///< stuck workers that may be replaced
 
