@@ -45,7 +45,7 @@ def main():
             print("%s: a quote mark without a block below it" % os.path.relpath(page, root))
             faults += 1
         if new != text and not write:
-            print("%s: a quote differs from its example; run examples/quotes.py . --write" % os.path.relpath(page, root))
+            print("%s: a quote differs from its example; --write mends it" % os.path.relpath(page, root))
             faults += 1
         if new != text and write:
             with open(page, "w", encoding="utf-8") as file:

@@ -55,8 +55,10 @@ int run(const std::string& folder) {
   const auto runner = pool_runner();
   CheckList checks;
   StatusLine status(std::cout, [] { return terminal_width(STDOUT_FILENO); });
+  status.print(fmt::format("{} curves, {} resamples of each, in {}\n", cases.size(), plan.resamples,
+                           runner.name));
   const auto report = runner.run(cases, plan, status, checks);
-  status.clear();
+  status.print("");
   print_results(cases, report);
   for (const auto& note : report.notes) std::cout << note << '\n';
   for (std::size_t i = 0; i < cases.size(); ++i)
@@ -78,7 +80,11 @@ int main(int argc, char** argv) {
   return 2;
 }
 // [output]
+// 8 curves, 10000 resamples of each, in a pool of worker processes
+//
 //   ... s  [------------------------]   0 %  0 of 80 chunks, 0 of 4 bad tasks over; ...
+// ...
+//   ... s  the never-ending task is over: WorkerTimeoutError after 1... s
 // ...
 // data                  curve                   parameter  estimate    2.5 %   97.5 %  no fit ...
 // Puromycin, treated    saturating              Vm            212.7    196.6    222.2       0 ...

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <signal.h>
+#include <string.h>
 
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -117,11 +118,12 @@ asio::awaitable<Ordeal> run_crashing(reeve::ResourcePool pool, CheckList& checks
   checks.near("crashing task, signal", ending.evidence.signal, SIGSEGV, 0);
   checks.at_most("crashing task, s until it was known", ending.seconds, patience);
   Ordeal ordeal;
+  const char* const signal = sigabbrev_np(ending.evidence.signal);
   ordeal.task = "crashing";
   ordeal.ended = ending.type;
   ordeal.seconds = ending.seconds;
   ordeal.evidence =
-      fmt::format("signal {} at address {:#x}; process {} is gone", ending.evidence.signal,
+      fmt::format("SIG{} at address {:#x}; process {} is gone", signal != nullptr ? signal : "?",
                   ending.evidence.fault_address, ending.evidence.pid);
   co_return ordeal;
 }

@@ -110,8 +110,8 @@ asio::awaitable<void> Study::work(reeve::ResourcePool pool, std::size_t number) 
 
 asio::awaitable<void> Study::suffer(reeve::ResourcePool pool, std::size_t number) {
   Ordeal ordeal = co_await run_ordeal(number, pool, checks_);
-  status_.print(fmt::format("{:>7.3f} s  {} task: {} after {:.3f} s ({})", since(start_),
-                            ordeal.task, ordeal.ended, ordeal.seconds, ordeal.evidence));
+  status_.print(fmt::format("{:>7.3f} s  the {} task is over: {} after {:.3f} s", since(start_),
+                            ordeal.task, ordeal.ended, ordeal.seconds));
   ordeals_.push_back(std::move(ordeal));
 }
 

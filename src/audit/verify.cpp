@@ -242,6 +242,12 @@ std::string Report::text() const {
   return out;
 }
 
+// The lease an event is about; deaths and kills of idle workers have none.
+static std::string whose(const Event& event) {
+  if (event.lease != 0) return fmt::format("lease {}, task {}", event.lease, event.task.view());
+  return fmt::format("worker w{}#{}, pid {}", event.worker, event.incarnation, event.pid);
+}
+
 std::string summary(std::span<const Event> events) {
   std::array<std::array<std::uint64_t, cause_count>, event_kind_count> table{};
   const Event* peak = nullptr;
@@ -270,18 +276,16 @@ std::string summary(std::span<const Event> events) {
   const auto line = [&](std::string_view text, EventKind kind) {
     const Event* event = longest[static_cast<std::size_t>(kind)];
     if (event == nullptr) return;
-    out +=
-        fmt::format("{}: {:.3f} ms (lease {}, task {})\n", text,
-                    static_cast<double>(event->elapsed_ns) / 1e6, event->lease, event->task.view());
+    out += fmt::format("{}: {:.3f} ms ({})\n", text, static_cast<double>(event->elapsed_ns) / 1e6,
+                       whose(*event));
   };
   line("longest wait for a worker", EventKind::grant);
   line("longest released lease", EventKind::release);
   line("longest revoked lease", EventKind::revoke);
   line("slowest death after a kill", EventKind::death);
   if (peak != nullptr) {
-    out += fmt::format("largest peak: {:.1f} MiB (lease {}, task {})\n",
-                       static_cast<double>(peak->peak_bytes) / (1 << 20), peak->lease,
-                       peak->task.view());
+    out += fmt::format("largest peak: {:.1f} MiB ({})\n",
+                       static_cast<double>(peak->peak_bytes) / (1 << 20), whose(*peak));
   }
   return out;
 }

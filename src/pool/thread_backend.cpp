@@ -197,20 +197,42 @@ class ThreadWorker final : public Worker, public process::TaskContext {
   std::optional<Progress> progress_;
 };
 
+/// The way from a worker's thread to the pool: closed before the execution context can be gone, for
+/// the threads may outlive both.
+class Door {
+ public:
+  explicit Door(asio::any_io_executor executor) : executor_(std::move(executor)) {}
+  template <class Event>
+  void post(Event event) {
+    const std::lock_guard lock(mutex_);
+    if (executor_) asio::post(*executor_, std::move(event));
+  }
+  void close() noexcept {
+    const std::lock_guard lock(mutex_);
+    executor_.reset();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::optional<asio::any_io_executor> executor_;
+};
+
 class ThreadBackend final : public Backend {
  public:
   ThreadBackend(BackendEvents& events, std::weak_ptr<Core> owner, asio::any_io_executor executor,
                 std::mutex&, const ResourceConfig& config)
       : events_(events),
         owner_(std::move(owner)),
-        executor_(std::move(executor)),
+        executor_(executor),
+        door_(std::make_shared<Door>(std::move(executor))),
         memory_limit_(config.worker_memory.bytes()) {}
+  ~ThreadBackend() override { door_->close(); }
 
   std::shared_ptr<Worker> start(std::uint32_t slot, std::uint64_t incarnation,
                                 std::string_view device) override {
     // The callbacks run on the worker's thread: they only post.
-    const auto post_event = [weak = owner_, executor = executor_](auto event) {
-      asio::post(executor, [weak, event] {
+    const auto post_event = [weak = owner_, door = door_](auto event) {
+      door->post([weak, event] {
         if (const auto owner = weak.lock()) {
           const std::lock_guard lock(owner->mutex());
           event();
@@ -258,6 +280,7 @@ class ThreadBackend final : public Backend {
   void set_sleeping(bool) noexcept override {}
 
   void detach() noexcept override {
+    door_->close();
     for (Member& member : workers_) {
       if (!member.worker) continue;
       member.worker->cut_off();
@@ -299,6 +322,7 @@ class ThreadBackend final : public Backend {
   BackendEvents& events_;
   std::weak_ptr<Core> owner_;
   asio::any_io_executor executor_;
+  std::shared_ptr<Door> door_;
   std::uint64_t memory_limit_;
   std::vector<Member> workers_;
   std::vector<std::unique_ptr<process::BoardSlot>> cells_;
