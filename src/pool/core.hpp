@@ -46,7 +46,7 @@ struct Lease {
   std::int64_t call_deadline = 0;  // tighter than the lease's, or 0
   std::int64_t soft_deadline = process::never;
   int pid = 0;
-  ByteSize call_memory;  // of the latest call, when tighter than the pool's; else 0
+  ByteSize call_memory;            // of the latest call, when tighter than the pool's; else 0
   std::uint64_t gpu_observed = 0;  // set: it was ended for this much GPU memory
   const RunLimits::ProgressSink* progress = nullptr;
   // Its end.
