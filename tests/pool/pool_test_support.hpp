@@ -98,7 +98,8 @@ std::optional<E> error_of(asio::io_context& context, asio::awaitable<T> work,
 
 /// Lets `context` work until `done()`; false when that takes longer than `patience`.
 template <class Done>
-bool run_until(asio::io_context& context, Done done, std::chrono::seconds patience = 10s) {
+bool run_until(asio::io_context& context, Done done, std::chrono::milliseconds patience = 10s) {
+  const auto work = asio::make_work_guard(context);  // an idle pool alone is not waited for
   const auto until = std::chrono::steady_clock::now() + patience;
   while (!done()) {
     if (std::chrono::steady_clock::now() > until) return false;

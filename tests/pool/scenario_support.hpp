@@ -218,17 +218,4 @@ inline int start_kid(int kind) {
   return static_cast<int>(child);
 }
 
-/// Lets the context work until `done` says so.
-template <class Done>
-bool run_until(asio::io_context& context, Done done, std::chrono::milliseconds patience = 10s) {
-  const auto work = asio::make_work_guard(context);  // an idle pool alone is not waited for
-  const auto until = Clock::now() + patience;
-  while (!done()) {
-    if (Clock::now() > until) return false;
-    context.restart();
-    context.run_for(2ms);
-  }
-  return true;
-}
-
 }  // namespace reeve::test
