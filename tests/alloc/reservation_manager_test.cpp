@@ -264,6 +264,7 @@ TEST(ReservationManager, ElasticAcceptsLessAndShrinks) {
 
 // I1-I7, I14, I20: random verbs, with audit, replay, and release-all at the end.
 void random_verbs(std::uint64_t seed, int steps, int audit_every) {
+  // tidy: one table of verbs
   World w({40, 30, 20});
   QuotaId quotas[] = {QuotaId::none, QuotaId::none, QuotaId::none};
   quotas[0] = w.manager.add_quota({.name = "root", .nominal = Limits::of(0, 70)}).value();

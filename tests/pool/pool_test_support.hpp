@@ -63,15 +63,20 @@ T run_in(asio::io_context& context, asio::awaitable<T> work, std::chrono::second
   if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
+template <auto Fn, class... Args>
+using CallResult = asio::awaitable<std::remove_cv_t<std::invoke_result_t<decltype(Fn), Args...>>>;
+
 /// One lease, one call of Fn, and the lease is given back.
 template <auto Fn, class... Args>
-auto call_once(ResourcePool& pool, std::string task, Args... args)
-    -> asio::awaitable<std::remove_cv_t<std::invoke_result_t<decltype(Fn), Args...>>> {
+CallResult<Fn, Args...> call_once(ResourcePool& pool, std::string task, Args... args) {
   auto worker = co_await pool.acquire_worker(task);
-  if constexpr (std::is_void_v<std::invoke_result_t<decltype(Fn), Args...>>) {
-    co_await worker.template run<Fn>(args...);
+  constexpr bool gives_nothing = std::is_void_v<std::invoke_result_t<decltype(Fn), Args...>>;
+  if constexpr (gives_nothing) {
+    auto call = worker.template run<Fn>(args...);
+    co_await std::move(call);
   } else {
-    co_return co_await worker.template run<Fn>(args...);
+    auto call = worker.template run<Fn>(args...);
+    co_return co_await std::move(call);
   }
 }
 

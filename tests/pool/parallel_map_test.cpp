@@ -1,0 +1,99 @@
+// map on one worker and parallel_map over several: order, failure, progress, chunks.
+#include <reeve/pool/parallel_map.hpp>
+
+#include <unistd.h>
+
+#include <numeric>
+#include <set>
+
+#include "tests/pool/pool_test_support.hpp"
+
+namespace reeve::test {
+namespace {
+
+std::vector<int> numbers(int count) {
+  std::vector<int> items(static_cast<std::size_t>(count));
+  std::iota(items.begin(), items.end(), 0);
+  return items;
+}
+
+constexpr auto square = [](int x) { return x * x; };
+
+asio::awaitable<std::vector<int>> map_on_one(ResourcePool& pool, std::vector<int> items,
+                                             std::size_t chunk) {
+  auto worker = co_await pool.acquire_worker("map");
+  MapOptions options;
+  options.chunk = chunk;
+  co_return co_await worker.map(square, items, options);
+}
+
+TEST(WorkerMap, keeps_the_order_for_every_chunk_length) {
+  asio::io_context context;
+  ResourcePool pool(context.get_executor(), small_config());
+  for (const std::size_t chunk : {0u, 1u, 7u, 100u, 1000u}) {
+    const auto results = run_in(context, map_on_one(pool, numbers(100), chunk));
+    ASSERT_EQ(results.size(), 100u);
+    for (int i = 0; i < 100; ++i) EXPECT_EQ(results[static_cast<std::size_t>(i)], i * i);
+  }
+  EXPECT_TRUE(run_in(context, map_on_one(pool, {}, 0)).empty());
+}
+
+asio::awaitable<std::vector<int>> map_pids(ResourcePool& pool) {
+  MapOptions options;
+  options.chunk = 1;
+  co_return co_await parallel_map(
+      pool, "pids",
+      [](int) {
+        usleep(2000);
+        return static_cast<int>(getpid());
+      },
+      numbers(20), options);
+}
+
+// Real kernel: two workers share twenty tasks of 2 ms.
+TEST(ParallelMap, uses_several_workers) {
+  asio::io_context context;
+  ResourcePool pool(context.get_executor(), small_config());
+  const auto pids = run_in(context, map_pids(pool));
+  EXPECT_EQ(pids.size(), 20u);
+  EXPECT_EQ(std::set<int>(pids.begin(), pids.end()).size(), 2u);
+  EXPECT_EQ(pool.status().active_tasks, 0u);
+}
+
+asio::awaitable<std::vector<int>> map_square(ResourcePool& pool, std::vector<double>& progress) {
+  MapOptions options;
+  options.chunk = 10;
+  options.progress = [&](double percent, std::string_view) { progress.push_back(percent); };
+  co_return co_await parallel_map(pool, "square", square, numbers(1000), options);
+}
+
+TEST(ParallelMap, keeps_the_order_and_reports_progress_up_to_the_end) {
+  asio::io_context context;
+  ResourcePool pool(context.get_executor(), small_config());
+  std::vector<double> progress;
+  const auto results = run_in(context, map_square(pool, progress));
+  ASSERT_EQ(results.size(), 1000u);
+  for (int i = 0; i < 1000; ++i) ASSERT_EQ(results[static_cast<std::size_t>(i)], i * i);
+  ASSERT_EQ(progress.size(), 100u);
+  EXPECT_EQ(*std::max_element(progress.begin(), progress.end()), 100.0);
+}
+
+asio::awaitable<std::vector<int>> map_failing(ResourcePool& pool) {
+  co_return co_await parallel_map(
+      pool, "fail",
+      [](int x) {
+        if (x == 500) throw std::range_error("item 500");
+        return x;
+      },
+      numbers(1000));
+}
+
+TEST(ParallelMap, first_failure_ends_the_map_and_every_lease) {
+  asio::io_context context;
+  ResourcePool pool(context.get_executor(), small_config());
+  EXPECT_THROW(run_in(context, map_failing(pool)), std::exception);
+  EXPECT_TRUE(run_until(context, [&] { return pool.status().active_tasks == 0; }));
+}
+
+}  // namespace
+}  // namespace reeve::test

@@ -1,0 +1,60 @@
+// status() and capabilities(): one consistent look, and the truth about mechanisms.
+#include <reeve/pool/status.hpp>
+
+#include <reeve/audit.hpp>
+
+#include "tests/pool/pool_test_support.hpp"
+
+namespace reeve::test {
+namespace {
+
+asio::awaitable<PoolStatus> status_while_leased(ResourcePool& pool) {
+  auto worker = co_await pool.acquire_worker("study-1");
+  co_return pool.status();
+}
+
+TEST(PoolStatus, shows_the_lease_its_worker_and_what_is_free) {
+  asio::io_context context;
+  ResourcePool pool(context.get_executor(), small_config());
+  const PoolStatus status = run_in(context, status_while_leased(pool));
+  EXPECT_EQ(status.total_workers, 2u);
+  EXPECT_EQ(status.active_tasks, 1u);
+  EXPECT_EQ(status.available_workers, 1u);
+  EXPECT_THAT(status.active_task_ids, ::testing::ElementsAre("study-1"));
+  ASSERT_FALSE(status.workers.empty());
+  EXPECT_EQ(status.workers[0].state, WorkerState::leased);
+  EXPECT_GT(status.workers[0].pid, 0);
+  EXPECT_GT(status.workers[0].rss, 0_B);
+  EXPECT_EQ(status.workers[0].device, "cpu");
+  EXPECT_EQ(pool.status().active_tasks, 0u);
+}
+
+TEST(PoolStatus, capabilities_name_what_is_on_and_why_not) {
+  asio::io_context context;
+  const ResourcePool pool(context.get_executor(), small_config());
+  const Capabilities capabilities = pool.capabilities();
+  EXPECT_TRUE(capabilities.has("deadline"));
+  EXPECT_FALSE(capabilities.has("no such mechanism"));
+  for (const Capability& mechanism : capabilities.mechanisms)
+    EXPECT_FALSE(mechanism.detail.empty());
+}
+
+asio::awaitable<void> lease_and_shut_down(ResourcePool& pool) {
+  for (int i = 0; i < 3; ++i) auto worker = co_await pool.acquire_worker("audited");
+  co_await pool.shutdown();
+}
+
+TEST(PoolAudit, trail_of_a_whole_life_verifies) {
+  asio::io_context context;
+  ResourcePool pool(context.get_executor(), small_config());
+  run_in(context, lease_and_shut_down(pool));
+  const auto events = pool.audit_events();
+  audit::VerifyOptions options;
+  options.complete = true;
+  const audit::Report report = audit::verify(events, options);
+  EXPECT_TRUE(report.ok()) << report.text();
+  EXPECT_EQ(report.count(audit::EventKind::grant), 3u);
+}
+
+}  // namespace
+}  // namespace reeve::test
