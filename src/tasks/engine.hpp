@@ -155,7 +155,7 @@ class Engine {
   const StoreConfig config_;
   const RetentionMs retention_;
   std::unique_ptr<Journal> journal_;
-  std::unique_ptr<Stripe[]> stripes_{new Stripe[stripe_count]};
+  std::unique_ptr<Stripe[]> stripes_ = std::make_unique<Stripe[]>(stripe_count);
   std::atomic<std::uint64_t> next_rid_{1}, next_revision_{1};
   std::uint64_t epoch_ = 0;
   Hub hub_;

@@ -23,7 +23,6 @@ class ModelCacheTest : public ::testing::Test {
     return [this, value]() -> awaitable<std::string> {
       ++calls_;
       boost::asio::steady_timer gate(context_, gate_);
-      boost::system::error_code ignored;
       if (gate_ != boost::asio::steady_timer::time_point::min())
         co_await gate.async_wait(boost::asio::use_awaitable);
       if (fail_) throw std::runtime_error("no such model");
