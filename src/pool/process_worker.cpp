@@ -15,7 +15,7 @@ namespace reeve::detail {
 using process::ChannelHeader;
 
 ProcessWorker::ProcessWorker(const process::WorkerSettings& settings, std::string_view device)
-    : channel_(settings) {
+    : channel_(settings), data_limited_(settings.data_limit != 0) {
   ChannelHeader& header = channel_.header();
   const std::size_t size = std::min(device.size(), sizeof header.device - 1);
   std::memcpy(header.device, device.data(), size);
@@ -102,7 +102,7 @@ process::CrashNote ProcessWorker::crash_note() const noexcept {
   note.signal = static_cast<int>(header.crash_signal.load(std::memory_order_acquire));
   note.memory_refused = header.memory_flag.load(std::memory_order_relaxed) != 0;
   if (note.signal == 0) return note;
-  note.data_bytes = header.data_bytes;
+  if (data_limited_) note.data_bytes = header.data_bytes;
   note.address = header.crash_address;
   const std::uint64_t stack = header.crash_stack;
   const std::uint64_t distance = note.address > stack ? note.address - stack : stack - note.address;

@@ -31,6 +31,7 @@ class ProcessWorker final : public Worker {
   static std::span<std::byte> grow(void* self, std::size_t needed);
 
   mutable process::Channel channel_;
+  bool data_limited_;
   std::optional<codec::Writer> writer_;
   std::size_t kept_ = 0;      // bytes of buffers that were built in place
   std::uint32_t number_ = 0;  // of the latest request

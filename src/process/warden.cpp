@@ -210,6 +210,7 @@ void Warden::handle_command(const Command& command, int channel, int bell) {
   } else if (command.kind == MessageKind::kill &&
              wards_[command.slot].incarnation == command.incarnation) {
     kill(command.slot, command.cause);
+    sweep();
   }
 }
 

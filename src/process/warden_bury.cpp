@@ -45,6 +45,7 @@ void Warden::kill(std::uint32_t slot, Cause cause) {
     const bool has_children = pread(ward.children_fd, children, sizeof children, 0) > 0;
     ::kill(ward.pid, SIGKILL);
     if (has_children) ward.descendants_killed = kill_tree(ward.pid);
+    ward.had_children = has_children;
   }
   send(report(MessageKind::revoked, slot));
 }

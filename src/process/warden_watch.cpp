@@ -51,8 +51,15 @@ std::int64_t Warden::look_at(std::uint32_t slot, std::int64_t now) {
   if (ward.killed_for != Cause::none) {
     // In D state nothing dies; say so once instead of letting everybody wait.
     constexpr std::int64_t patience = 2'000'000'000;
+    // A child that traces the worker keeps even the dead one from being reaped: it is an orphan
+    // now.
+    if (ward.had_children) {
+      ward.descendants_killed = std::max(ward.descendants_killed, kill_orphans(known_pids()));
+    }
     if (ward.reported_unkillable) return never;
-    if (now < ward.decided_at + patience) return ward.decided_at + patience;
+    if (now < ward.decided_at + patience) {
+      return ward.had_children ? now + 5'000'000 : ward.decided_at + patience;
+    }
     ward.reported_unkillable = true;
     Report stuck = report(MessageKind::revoked, slot);
     stuck.unkillable = 1;
@@ -71,7 +78,7 @@ std::int64_t Warden::look_at(std::uint32_t slot, std::int64_t now) {
       ward.limit = static_cast<std::uint64_t>(deadline);
       ward.observed = static_cast<std::uint64_t>(now);
       kill(slot, Cause::timeout);
-      return now + 2'000'000'000;
+      return now + 5'000'000;
     }
     return now;  // the call ended at this instant: look again
   }
@@ -84,7 +91,7 @@ std::int64_t Warden::look_at(std::uint32_t slot, std::int64_t now) {
       if (entry.word.compare_exchange_strong(expected, word.with(Cause::memory).bits())) {
         ward.limit = limit;
         kill(slot, Cause::memory);
-        return now + 2'000'000'000;
+        return now + 5'000'000;
       }
     }
     ward.look_interval = look_interval_ns(ward.observed, limit);
