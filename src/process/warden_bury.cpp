@@ -92,7 +92,7 @@ void Warden::bury(std::uint32_t slot, bool by_signal, int status, std::int64_t c
     for (int nap = 0; nap < 100 && !complete; ++nap) {
       const timespec time{0, 50'000};
       nanosleep(&time, nullptr);
-      complete = !orphans_left();
+      complete = !orphans_left() && !orphans_left();
     }
   }
   if (death.descendants_killed > 0) death.dead_at = monotonic_ns();
@@ -112,7 +112,7 @@ void Warden::bury(std::uint32_t slot, bool by_signal, int status, std::int64_t c
   send(death);
 }
 
-// Reaps dead orphans; true while any of them is still there.
+// Reaps dead orphans; true if any was there, dead or alive: look again.
 bool Warden::orphans_left() {
   const std::vector<pid_t> known = known_pids();
   std::vector<pid_t> children;
@@ -122,7 +122,9 @@ bool Warden::orphans_left() {
     bool ours = false;
     for (const pid_t pid : known) ours = ours || pid == child;
     if (ours) continue;
-    if (waitpid(child, nullptr, WNOHANG | __WALL) != child) left = true;
+    // One that is reaped now may have handed its own children to us after the list was read.
+    waitpid(child, nullptr, WNOHANG | __WALL);
+    left = true;
   }
   return left;
 }

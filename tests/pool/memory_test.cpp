@@ -40,6 +40,7 @@ std::size_t grow_slowly(std::size_t mebibytes) {
 }
 std::size_t one_burst(std::size_t mebibytes) {
   const std::vector<char> block(mebibytes * mebibyte, 'x');
+  asm volatile("" : : "r"(block.data()) : "memory");  // clang leaves out unused memory
   return block.size();
 }
 std::size_t malloc_and_write(std::size_t mebibytes) {
