@@ -166,7 +166,8 @@ run_tests() {  # word, preset, label
   say "[$word] tests labelled $label ..."
   { status=0
     # Tests of real kernels get a second try on the shared machines of a CI; the log shows the first.
-    ctest --test-dir "build/$preset" -L "^$label\$" --parallel 2 --output-on-failure --no-tests=error ${CI:+--repeat until-pass:2} </dev/null 2>&1 ||
+    ctest --test-dir "build/$preset" -L "^$label\$" --parallel 2 --output-on-failure \
+      --no-tests=error ${CI:+--repeat until-pass:2} </dev/null 2>&1 ||
       status=$?
     echo "$status" >"$log.status"
   } | tee "$log" | awk '/ +Passed +[0-9.]+ sec$/ || /^ +Start +[0-9]+: / {next} {print; fflush()}'
