@@ -6,8 +6,14 @@ import sys
 from coroutine_lint import coroutine_faults
 from cpp_text import blanked, bracket_pairs, line_of, without_directives
 
-# About 400 and about 70: a tenth more is no reason to split badly.
-MAX_FILE_LINES, MAX_FUNCTION_LINES = 440, 77
+MAX_FILE_LINES, MAX_FUNCTION_LINES = 400, 70
+# To be split; until then they may not grow: lines of the file, and of its longest function.
+OVERLONG = {
+    "src/cache/model_cache.cpp": (421, 70),
+    "src/limits/resource_limiter.cpp": (438, 70),
+    "src/pool/process_backend.cpp": (419, 70),
+    "src/mcmc/run.cpp": (400, 71),
+}
 LAID_OUT_BY_HAND = re.compile(r"// clang-format off.*?(// clang-format on|\Z)", re.S)
 MAX_COLUMNS = {"hpp": 100, "cpp": 100, "py": 120, "sh": 130, "cmake": 130}
 FOLDERS = ["include", "src", "tests", "examples", "benchmarks", "cmake", "docs", ".ci"]
@@ -101,7 +107,7 @@ def check_text(path, text):
     first = lines[1] if lines[0].startswith("#!") and len(lines) > 1 else lines[0]
     if ending in COMMENT and text.strip() and not re.match(re.escape(COMMENT[ending]) + r"\S", first):
         yield 1, "purpose", "begin with '%swhat this file is for'" % COMMENT[ending]
-    if ending != "md" and text.count("\n") > MAX_FILE_LINES:
+    if ending != "md" and text.count("\n") > OVERLONG.get(path, (MAX_FILE_LINES,))[0]:
         yield 1, "length", "%d lines: split it" % text.count("\n")
     by_hand = set()
     for block in LAID_OUT_BY_HAND.finditer(text):
@@ -115,7 +121,7 @@ def check_text(path, text):
             yield number, "machine", line.strip()
 
 
-def check_functions(text):
+def check_functions(path, text):
     code = without_directives(blanked(text))
     pairs = bracket_pairs(code)
     skip_to = 0
@@ -128,7 +134,7 @@ def check_functions(text):
         length = line_of(code, pairs[at]) - line_of(code, at) + 1
         body = text[at : pairs[at]]  # a table, a case per line, or a random walk over every verb
         by_hand = "// clang-format off" in body or "// tidy: one table" in body
-        if length > MAX_FUNCTION_LINES and not by_hand:
+        if length > OVERLONG.get(path, (0, MAX_FUNCTION_LINES))[1] and not by_hand:
             yield line_of(code, at), "function-length", "%d lines: split it" % length
 
 
@@ -169,7 +175,7 @@ def check_file(path, text):
     own = component(path)
     if own and path.startswith(("include", "src")) and own not in FLOOR_OF:
         yield 1, "unknown-folder", "'%s' is on no floor: add it to FLOORS in tests/tidy/tidy.py" % own
-    yield from check_functions(text)
+    yield from check_functions(path, text)
     yield from check_includes(path, text)
     if "co_await" in text:
         for line, trap, message in coroutine_faults(text):

@@ -17,7 +17,7 @@ def coroutine(body):
 BROKEN = [
     ("purpose", {"src/base/x.cpp": "#include <vector>\n"}),
     ("pragma-once", {"src/base/x.hpp": "// Purpose.\nint f();\n"}),
-    ("length", {"src/base/x.cpp": "// Purpose.\n" + "int a;\n" * 441}),
+    ("length", {"src/base/x.cpp": "// Purpose.\n" + "int a;\n" * 401}),
     ("function-length", {"src/base/x.cpp": "// Purpose.\n" + LONG}),
     ("columns", {"src/base/x.cpp": "// Purpose.\n//" + "x" * 100 + "\n"}),
     ("leftover", {"src/base/x.cpp": "// Purpose.\n// TO" + "DO later\n"}),
