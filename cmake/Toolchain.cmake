@@ -13,7 +13,8 @@ if(PROJECT_IS_TOP_LEVEL)
   find_program(REEVE_CCACHE ccache)
   if(REEVE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
     set(CMAKE_CXX_COMPILER_LAUNCHER
-        ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${REEVE_CCACHE})
+        ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}
+        CCACHE_NOHASHDIR=1 ${REEVE_CCACHE})  # checkouts at different places share what they compiled
   endif()
   find_program(REEVE_MOLD mold)
   if(REEVE_MOLD)
