@@ -50,6 +50,11 @@ struct Lease {
   ByteSize call_memory;            // of the latest call, when tighter than the pool's; else 0
   std::uint64_t gpu_observed = 0;  // set: it was ended for this much GPU memory
   bool buffers = false;            // has some in the worker's window
+  bool used = false;               // a call of it was answered
+  bool rehiring = false;           // between two workers
+  unsigned rehires = 0;            // workers that died under it before its first call began
+  const codec::TaskDescriptor* call_task = nullptr;
+  std::uint64_t call_limit = 0;  // bytes, as asked for
   const RunLimits::ProgressSink* progress = nullptr;
   // Its end.
   unsigned owners = 0;  // handle and calls
@@ -68,6 +73,9 @@ inline std::int64_t later(std::int64_t now, std::chrono::milliseconds wait) noex
 }
 
 inline constexpr std::uint32_t no_slot = ~std::uint32_t{0};
+
+/// A worker that has not set itself up by then has failed to start.
+inline constexpr std::int64_t start_patience = 10'000'000'000;
 
 enum class Refusal { none, time, degraded, closed };
 
@@ -192,6 +200,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void start_for_waiters(std::size_t wanted);
   bool start_one(const char* device = nullptr);
   void start(std::uint32_t slot);
+  void came_up(std::uint32_t slot);
   void ready(std::uint32_t slot);
   void start_failed(std::uint32_t slot, std::string reason);
   void retire(std::uint32_t slot, Cause cause);
@@ -220,8 +229,13 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   std::size_t starting() const noexcept { return starting_; }
   bool surplus() const noexcept { return live() > max_workers_; }
 
+  // core_rehire.cpp
+  bool rehire(std::uint32_t slot, const Death& death);
+  void resume_lease(std::uint32_t slot);
+
   // core_call.cpp
   bool collect();
+  void submit(Lease& lease);
   void drain();
   void post_drain();
   void arm_call(Lease& lease, const RunLimits& limits);

@@ -108,6 +108,20 @@ void Core::disarm_call(Lease& lease) {
          !cell.word.compare_exchange_weak(word, LeaseWord(word).next_epoch().bits())) {
   }
   lease.replied = LeaseWord(word).cause() == Cause::active;
+  lease.used = true;
+}
+
+// Sends the call whose arguments were written, to another worker if need be.
+void Core::submit(Lease& lease) {
+  Slot& slot = slots_[lease.slot];
+  if (lease.port != slot.port) {
+    const std::span<const std::byte> arguments = lease.port->arguments();
+    slot.port->begin_arguments().write(arguments.data(), arguments.size());
+    lease.port = slot.port;
+    lease.pid = slot.pid;
+  }
+  busy_.push_back(lease.slot);
+  slot.port->submit(*lease.call_task, lease.task, lease.call_limit);
 }
 
 boost::asio::awaitable<void> Core::complete(Lease& lease, const codec::TaskDescriptor& task,
@@ -123,9 +137,9 @@ boost::asio::awaitable<void> Core::complete(Lease& lease, const codec::TaskDescr
     lease.caller = &spot;
     lease.submitted = true;
     lease.call_memory = limits.memory < config_.worker_memory ? limits.memory : ByteSize{};
-    Slot& slot = slots_[lease.slot];
-    busy_.push_back(lease.slot);
-    slot.port->submit(task, lease.task, limits.memory.bytes());
+    lease.call_task = &task;
+    lease.call_limit = limits.memory.bytes();
+    if (slots_[lease.slot].state == WorkerState::leased) submit(lease);
   }
   co_await spot.park(&hook);
   if (spot.cancelled()) {
@@ -200,6 +214,8 @@ bool Core::collect() {
     busy_.pop_back();
     if (slot.initializing) {
       finish_initializer(number);
+    } else if (slot.state == WorkerState::starting) {
+      came_up(number);
     } else if (slot.lease != nullptr) {
       if (slot.lease->progress != nullptr) post_progress(number);
       disarm_call(*slot.lease);

@@ -84,6 +84,7 @@ std::string_view Core::device_of(const Lease& lease) const {
 
 int Core::pid_of(const Lease& lease) const {
   const std::lock_guard lock(mutex_);
+  if (lease.rehiring) return 0;
   return lease.failure == nullptr ? slots_[lease.slot].pid : 0;
 }
 
