@@ -164,7 +164,8 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
 
   std::mutex& mutex() noexcept { return mutex_; }
 
-  /// True in the child of a fork(): sockets, epoll set and workers are its parent's.
+  /// True in the child of a fork(): sockets, epoll set and workers are its parent's, and the mutex
+  /// may be held by a thread that exists only there. So everything asks before it locks.
   bool foreign() const noexcept;
   void check_owner() const;
   /// In such a child: never destroyed, so that nothing of the parent's is touched.

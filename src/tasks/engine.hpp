@@ -147,7 +147,7 @@ class Engine {
   void settle(Batch& batch, bool erases_only);
   void settle_ticket(const TicketPtr& ticket);
   void fail(Batch& batch, const TaskError& error);
-  void fail_ticket(const TicketPtr& ticket, const std::exception_ptr& error);
+  void fail_ticket(const TicketPtr& ticket, const TaskError& error);
   void release_space();
   JournalMeta meta(bool clean) const;
   void start_thread();
