@@ -231,8 +231,8 @@ class Chaos {
     for (int i = 0; i < 50; ++i) items[static_cast<std::size_t>(i)] = i;
     MapOptions options;
     options.workers = 2;
-    const auto squares =
-        co_await parallel_map(pool, "maps", codec::FunctionConstant<&square>{}, items, options);
+    const codec::FunctionConstant<&square> f;
+    const auto squares = co_await parallel_map(pool, "maps", f, items, options);
     for (int i = 0; i < 50; ++i)
       expect(squares[static_cast<std::size_t>(i)] == i * i, "the square of another");
   }
