@@ -149,6 +149,7 @@ class FaultStep : public testing::TestWithParam<int> {
   bool answered() const { return step() == Step::before_bell || step() == Step::after_bell; }
 };
 
+// 11
 TEST_P(FaultStep, worker_dies) {
   ResourcePool pool(context.get_executor(), small_config());
   const auto innocent = run_in(context, hold(pool, "innocent"));
@@ -170,6 +171,7 @@ TEST_P(FaultStep, worker_dies) {
   EXPECT_EQ(pool.status().active_tasks, 1u);
 }
 
+// 11, 49
 TEST_P(FaultStep, warden_dies) {
   Mark mark;
   {
@@ -208,6 +210,7 @@ struct FaultBetween : testing::Test {
   }
 };
 
+// 11
 TEST_F(FaultBetween, before_the_worker_reads_the_request) {
   const auto lease = run_in(context, hold(pool, "attacked"));
   kill(lease->pid(), SIGSTOP);
@@ -221,6 +224,7 @@ TEST_F(FaultBetween, before_the_worker_reads_the_request) {
   expect_innocent_unharmed();
 }
 
+// 11
 TEST_F(FaultBetween, two_calls_of_one_lease) {
   const auto lease = run_in(context, hold(pool, "attacked"));
   EXPECT_EQ(run_in(context, lease->run<&add>(1, 2)), 3);
@@ -230,6 +234,7 @@ TEST_F(FaultBetween, two_calls_of_one_lease) {
   expect_innocent_unharmed();
 }
 
+// 11
 TEST_F(FaultBetween, two_leases) {
   for (int round = 0; round < 5; ++round) {
     run_in(context, call_once<&add>(pool, "first", 1, 2));
@@ -246,7 +251,7 @@ TEST_F(FaultBetween, two_leases) {
   }
 }
 
-// A thread that kills every new child of the warden as soon as it sees it.
+// 11: a thread kills every new child of the warden as soon as it sees it.
 TEST_F(FaultBetween, its_fork_and_its_first_call) {
   const int warden = parent_pid(innocent->pid());
   const std::string list =
@@ -288,6 +293,7 @@ TEST_F(FaultBetween, its_fork_and_its_first_call) {
 // ------------------------------------------------------------------------------------------------
 // The warden dies outside of any call.
 
+// 11, 49
 TEST(FaultWarden, before_it_reads_that_a_worker_is_wanted) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), small_config());
@@ -309,6 +315,7 @@ TEST(FaultWarden, before_it_reads_that_a_worker_is_wanted) {
   }
 }
 
+// 11, 49
 TEST(FaultWarden, as_it_starts) {
   asio::io_context context;
   for (int round = 0; round < 8; ++round) {
@@ -325,7 +332,7 @@ TEST(FaultWarden, as_it_starts) {
   }
 }
 
-// The deadline passes while the warden cannot act; then it is killed.
+// 11, 49: the deadline passes while the warden cannot act; then it is killed.
 TEST(FaultWarden, when_a_limit_is_reached) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), small_config());

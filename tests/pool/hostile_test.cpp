@@ -36,8 +36,9 @@ int count_throws_until(asio::io_context& context, Done done) {
 }
 
 // ------------------------------------------------------------------------------------------------
-// 16: completion callbacks that throw, ask for more, or end the pool.
+// Completion callbacks that throw, ask for more, or end the pool.
 
+// 16
 TEST(PoolCallback, that_throws_reaches_whoever_runs_the_context_and_nothing_else) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), small_config());
@@ -66,6 +67,7 @@ asio::awaitable<void> run_with_sink(ResourcePool& pool, RunLimits::ProgressSink 
   result = co_await worker.run<&report_and_return>(limits, 8);
 }
 
+// 16
 TEST(PoolCallback, of_progress_that_throws_leaves_the_call_alone) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), small_config());
@@ -88,6 +90,7 @@ void submit_again(asio::io_context& context, ResourcePool& pool, int left, int& 
                  });
 }
 
+// 16
 TEST(PoolCallback, that_submits_again) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), one_worker());
@@ -96,6 +99,7 @@ TEST(PoolCallback, that_submits_again) {
   EXPECT_TRUE(run_until(context, [&] { return sum == 200 * 201 / 2; }));
 }
 
+// 16, 64
 TEST(PoolCallback, that_shuts_the_pool_down) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), one_worker());
@@ -118,6 +122,7 @@ TEST(PoolCallback, that_shuts_the_pool_down) {
   EXPECT_EQ(report->cancelled, refused);
 }
 
+// 16, 64
 TEST(PoolCallback, of_progress_that_shuts_the_pool_down) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), one_worker());
@@ -133,7 +138,7 @@ TEST(PoolCallback, of_progress_that_shuts_the_pool_down) {
 }
 
 // ------------------------------------------------------------------------------------------------
-// 17: tasks that use descriptors that are not theirs.
+// Tasks that use descriptors that are not theirs.
 
 std::size_t print_much(int fd, std::size_t bytes) {
   const std::string line(4096, '#');
@@ -153,6 +158,7 @@ std::size_t print_much_and_crash(int fd, std::size_t bytes) {
   return 0;
 }
 
+// 17
 TEST(PoolHostile, ten_megabytes_of_output_are_taken_and_the_tail_is_kept) {
   asio::io_context context;
   ResourceConfig config = small_config();
@@ -187,6 +193,7 @@ int write_to_low_descriptors() {
   return 2;
 }
 
+// 17
 TEST(PoolHostile, a_task_that_closes_every_descriptor_costs_one_worker_at_most) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), one_worker());
@@ -200,6 +207,7 @@ TEST(PoolHostile, a_task_that_closes_every_descriptor_costs_one_worker_at_most) 
   }
 }
 
+// 17
 TEST(PoolHostile, garbage_on_low_descriptors_hits_nothing) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), one_worker());
@@ -257,6 +265,7 @@ asio::awaitable<void> call_a_liar(ResourcePool& pool, int lie, int& ended) {
   ++ended;
 }
 
+// 17
 TEST(PoolHostile, a_worker_that_lies_about_its_replies_harms_nobody_else) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), small_config());
@@ -274,7 +283,7 @@ TEST(PoolHostile, a_worker_that_lies_about_its_replies_harms_nobody_else) {
 }
 
 // ------------------------------------------------------------------------------------------------
-// 19: what a task changes about its process does not reach the next lease.
+// What a task changes about its process does not reach the next lease.
 
 struct Surroundings {
   std::string directory;
@@ -328,6 +337,7 @@ int change_surroundings(int change) {
   return -1;
 }
 
+// 19
 TEST(PoolHostile, the_next_lease_finds_the_surroundings_as_they_were) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), one_worker());

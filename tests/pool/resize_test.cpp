@@ -81,6 +81,7 @@ void resize_under_load(ResourceConfig config, int times, bool crashes) {
   EXPECT_TRUE(report.ok()) << report.text();
 }
 
+// 59
 TEST(PoolResize, thousand_times_under_load_of_thread_workers) {
   ResourceConfig config = small_config();
   config.isolation = Isolation::thread;
@@ -89,10 +90,12 @@ TEST(PoolResize, thousand_times_under_load_of_thread_workers) {
 TEST(PoolResize, thousand_times_under_load) {
   resize_under_load(small_config(), 1000, false);
 }
+// 59
 TEST(PoolResize, hundreds_of_times_while_workers_crash) {
   resize_under_load(small_config(), 300, true);
 }
 
+// 59
 TEST(PoolResize, below_the_number_of_leases_waits_for_nobody) {
   asio::io_context context;
   ResourceConfig config = small_config();
