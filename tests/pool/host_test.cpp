@@ -142,6 +142,7 @@ TEST(PoolHost, whose_forked_child_destroys_the_pool) {
   EXPECT_EQ(pool->status().spawns, 2u);
 }
 
+// 52
 TEST(PoolHost, whose_forked_child_gives_back_a_lease) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), small_config());
@@ -158,6 +159,7 @@ TEST(PoolHost, whose_forked_child_gives_back_a_lease) {
   EXPECT_EQ(run_in(context, lease->run<&double_it>(8)), 16);
 }
 
+// 52
 TEST(PoolHost, whose_forked_child_uses_the_pool) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), small_config());
@@ -232,6 +234,7 @@ TEST(PoolVictim, DISABLED_forks_and_exits) {
   _exit(WIFEXITED(status) && WEXITSTATUS(status) == 7 && works ? 0 : 1);
 }
 
+// 52
 TEST(PoolHost, whose_forked_child_exits) {
   Mark mark;
   Victim victim("PoolVictim.DISABLED_forks_and_exits");

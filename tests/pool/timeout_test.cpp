@@ -195,7 +195,7 @@ void race_results_against_limits(int runs) {
 
 // 24: exactly one outcome, and never the outcome of another call.
 TEST(TimeoutRace, a_result_at_the_instant_of_the_limit_has_one_outcome) {
-  race_results_against_limits(300);
+  race_results_against_limits(500);
 }
 TEST(TimeoutRaceFull, a_result_at_the_instant_of_the_limit_has_one_outcome) {
   race_results_against_limits(10'000);
