@@ -149,7 +149,7 @@ void ManagerState::forget_retired(const Entry& entry) noexcept {
 }
 
 // The pool leaves the map. While somebody uses it, it stays among the retired.
-void ManagerState::retire(Map::iterator at, bool dead, Leaving& leaving) {
+void ManagerState::retire(Map::iterator at, bool replaced, Leaving& leaving) {
   EntryPtr entry = *at;
   if (entry->handles.load(std::memory_order_acquire) == 0 && !entry->lingering) {
     leaving.add(entry);
@@ -158,17 +158,17 @@ void ManagerState::retire(Map::iterator at, bool dead, Leaving& leaving) {
     retired_.push_back(entry);
     entry->place = Entry::Place::retired;
   }
-  entry->dead = dead;
   if (entry->place == Entry::Place::gone) unlist(*entry);
   pools_.erase(at);
   ++retirements_;
-  replaced_ += dead;
+  replaced_ += replaced;
 }
 
+// Of the retired, those that are dead hold nothing any more.
 std::size_t ManagerState::existing() const noexcept {
+  const auto alive = [](const EntryPtr& entry) { return entry->health() == PoolHealth::ready; };
   return pools_.size() +
-         static_cast<std::size_t>(std::count_if(
-             retired_.begin(), retired_.end(), [](const EntryPtr& entry) { return !entry->dead; }));
+         static_cast<std::size_t>(std::count_if(retired_.begin(), retired_.end(), alive));
 }
 
 ManagerEntry* ManagerState::victim(const Entry* spared) noexcept {

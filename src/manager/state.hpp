@@ -51,7 +51,6 @@ struct ManagerEntry : std::enable_shared_from_this<ManagerEntry> {
   Place place = Place::active;
   bool unused = false;     // no handle lives
   bool lingering = false;  // unused, but a lease is out: looked at again by the reaper
-  bool dead = false;       // replaced: does not count for max_pools
   std::atomic<std::size_t> handles{0};
   std::uint64_t uses = 0;
   Clock::time_point idle_since{};
@@ -142,7 +141,7 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
   void check_key(const PoolKey& key) const;
   // With the lock held:
   ManagedPool take(const EntryPtr& entry);
-  void retire(Map::iterator at, bool dead, Leaving& leaving);
+  void retire(Map::iterator at, bool replaced, Leaving& leaving);
   void make_room(std::size_t wanted, const Entry* spared, Leaving& leaving);
   Entry* victim(const Entry* spared) noexcept;
   void become_idle(Entry& entry, Leaving& leaving);

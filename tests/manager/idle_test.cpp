@@ -6,8 +6,6 @@
 namespace reeve::test {
 namespace {
 
-namespace asio = boost::asio;
-
 int own_pid() {
   return getpid();
 }
@@ -96,18 +94,9 @@ TEST(ManagerIdle, a_running_call_is_use) {
   EXPECT_EQ(timed.manager.stats().active_pools, 0u);
 }
 
-asio::awaitable<std::shared_ptr<WorkerLease>> hold(ResourcePool pool) {
-  auto lease = co_await pool.acquire_worker("held");
-  co_return std::make_shared<WorkerLease>(std::move(lease));
-}
-
 std::shared_ptr<WorkerLease> lease_of(const ManagedPool& pool) {
   asio::io_context context;
-  std::shared_ptr<WorkerLease> lease;
-  asio::co_spawn(context, hold(pool.resource_pool()),
-                 [&](std::exception_ptr, std::shared_ptr<WorkerLease> held) { lease = held; });
-  context.run();
-  return lease;
+  return run_in(context, hold(pool.resource_pool(), "held"));
 }
 
 TEST(ManagerIdle, a_lease_is_use_also_without_a_handle) {
@@ -271,16 +260,6 @@ TEST(ManagerHealth, living_pools_are_alive) {
     EXPECT_EQ(pool.health(), PoolHealth::ready);
     EXPECT_EQ(manager.get_pool(2, type), pool);
   }
-}
-
-asio::awaitable<void> close(ResourcePool pool) {
-  co_await pool.shutdown();
-}
-
-void close_now(const ManagedPool& pool) {
-  asio::io_context context;
-  asio::co_spawn(context, close(pool.resource_pool()), asio::detached);
-  context.run();
 }
 
 TEST(ManagerHealth, a_closed_pool_is_dead_and_replaced) {

@@ -6,8 +6,6 @@
 namespace reeve::test {
 namespace {
 
-namespace asio = boost::asio;
-
 int throw_range() {
   throw std::out_of_range("no such row");
 }

@@ -3,21 +3,15 @@
 
 #include <reeve/manager.hpp>
 
-#include "tests/support/pch.hpp"
+#include "tests/pool/pool_test_support.hpp"
 
 namespace reeve::test {
-
-using namespace std::chrono_literals;
-using namespace reeve::literals;
 
 inline constexpr ExecutorType process = ExecutorType::process;
 inline constexpr ExecutorType thread = ExecutorType::thread;
 
 inline int square(int x) {
   return x * x;
-}
-inline int add(int a, int b) {
-  return a + b;
 }
 
 /// A manager with a clock that tests move.
@@ -54,6 +48,16 @@ std::string text_of(Call call) {
     ADD_FAILURE() << "another exception came: " << error.what();
   }
   return {};
+}
+
+inline asio::awaitable<void> shut_down(ResourcePool pool) {
+  co_await pool.shutdown();
+}
+
+/// Ends the pool behind the manager's back.
+inline void close_now(const ManagedPool& pool) {
+  asio::io_context context;
+  run_in(context, shut_down(pool.resource_pool()));
 }
 
 /// Waits for another thread's doing, at most `patience`.
