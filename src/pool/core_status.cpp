@@ -96,6 +96,7 @@ std::string_view Core::device_of(const Lease& lease) const {
 
 int Core::pid_of(const Lease& lease) const {
   const std::lock_guard lock(mutex_);
+  if (lease.rehiring) return 0;
   return lease.failure == nullptr ? slots_[lease.slot].pid : 0;
 }
 
@@ -103,6 +104,7 @@ std::span<std::byte> Core::allocate(Lease& lease, std::size_t bytes) {
   const std::lock_guard lock(mutex_);
   if (lease.failure != nullptr) throw_failure(*lease.failure);
   if (lease.calling) throw std::logic_error("make buffers before the call that uses them");
+  lease.buffers = true;
   return slots_[lease.slot].port->allocate(bytes);
 }
 

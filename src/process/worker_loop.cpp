@@ -77,7 +77,8 @@ WorkerLoop::WorkerLoop(ChannelHeader& channel, const HubPage& hub, const WorkerS
 void WorkerLoop::run() {
   channel_.data_bytes = data_at_start_ = os::vm_data_self();
   channel_.phase.store(static_cast<std::uint32_t>(WorkerPhase::idle), std::memory_order_release);
-  std::uint32_t seen = channel_.reply.load(std::memory_order_relaxed);
+  std::uint32_t seen = 1;  // setting itself up was the first request
+  answer(seen);
   for (;;) {
     wait_for(seen);
     seen = channel_.request.load(std::memory_order_acquire);
@@ -112,9 +113,13 @@ void WorkerLoop::serve(std::uint32_t number) {
   channel_.reply_bytes = result.size();
   channel_.dirt = find_dirt(monotonic_ns() - started);
   channel_.phase.store(static_cast<std::uint32_t>(WorkerPhase::idle), std::memory_order_relaxed);
+  answer(number);
+  restore();
+}
+
+void WorkerLoop::answer(std::uint32_t number) noexcept {
   channel_.reply.store(number, std::memory_order_seq_cst);
   if (hub_.program_sleeps.load(std::memory_order_seq_cst) != 0) ring();
-  restore();
 }
 
 ReplyKind WorkerLoop::call(codec::Writer& result) {

@@ -32,6 +32,7 @@ class WorkerLoop final : public TaskContext {
   ReplyKind reply_exception(codec::Writer& result, ReplyKind kind);
   static std::span<std::byte> grow_window(void* context, std::size_t needed);
   void apply_data_limit();
+  void answer(std::uint32_t number) noexcept;
   void ring() noexcept;
   std::uint32_t find_dirt(std::int64_t elapsed);
   void restore();
