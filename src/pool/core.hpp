@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -148,6 +149,8 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
 
   // core_status.cpp
   PoolStatus status() const;
+  PoolHealth health() const noexcept;
+  std::size_t load() const noexcept;
   Capabilities capabilities() const;
   ByteSize memory_usage(const Lease& lease) const;
   std::string_view device_of(const Lease& lease) const;
@@ -213,6 +216,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void finish_initializer(std::uint32_t slot);
   void replace(std::uint32_t slot);
   void count_death(Cause cause) noexcept;
+  void count_quarantined(int change) noexcept;
   std::shared_ptr<Evidence> evidence_of(std::uint32_t slot, const Death& death) const;
   void set_state(Slot& slot, WorkerState state) noexcept {
     live_ += is_live(state);
@@ -306,13 +310,14 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   std::uint64_t next_incarnation_ = 1;
   unsigned start_failures_ = 0;  // in a row, over all slots
   std::string last_start_failure_;
-  std::int64_t degraded_until_ = 0;
+  std::atomic<std::int64_t> degraded_until_{0};  // health() reads these three without the lock
   DeathCounts deaths_;
   std::uint64_t spawns_ = 0;
   std::uint64_t grants_ = 0;
   std::size_t ended_ = 0;  // leases that ended after shutdown began
   std::size_t killed_ = 0;
-  bool closed_ = false;  // no new acquires
+  std::atomic<bool> closed_{false};  // no new acquires
+  std::atomic<bool> stuck_{false};   // no slot is left that a worker could be started in
   bool handles_gone_ = false;
   bool detached_ = false;  // no executor any more
   bool drain_posted_ = false;

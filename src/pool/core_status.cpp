@@ -51,6 +51,18 @@ PoolStatus Core::status() const {
   return status;
 }
 
+PoolHealth Core::health() const noexcept {
+  if (closed_.load(std::memory_order_acquire)) return PoolHealth::closed;
+  if (stuck_.load(std::memory_order_relaxed)) return PoolHealth::stuck;
+  const std::int64_t until = degraded_until_.load(std::memory_order_relaxed);
+  return until != 0 && until > now_ns() ? PoolHealth::degraded : PoolHealth::ready;
+}
+
+std::size_t Core::load() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return active_ + waiters_.size();
+}
+
 Capabilities Core::capabilities() const {
   check_owner();
   const std::lock_guard lock(mutex_);
@@ -122,6 +134,20 @@ std::string_view to_string(WorkerState state) {
       return "backoff";
     case WorkerState::quarantined:
       return "quarantined";
+  }
+  return "?";
+}
+
+std::string_view to_string(PoolHealth health) {
+  switch (health) {
+    case PoolHealth::ready:
+      return "ready";
+    case PoolHealth::degraded:
+      return "degraded";
+    case PoolHealth::stuck:
+      return "stuck";
+    case PoolHealth::closed:
+      return "closed";
   }
   return "?";
 }

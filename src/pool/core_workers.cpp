@@ -271,7 +271,7 @@ void Core::on_died(std::uint32_t number, std::uint64_t incarnation, Death death)
   if (slot.incarnation != incarnation) return;
   if (rehire(number, death)) return;
   const bool was_starting = slot.state == WorkerState::starting && slot.lease == nullptr;
-  if (slot.state == WorkerState::quarantined) --quarantined_;
+  if (slot.state == WorkerState::quarantined) count_quarantined(-1);
   const Cause noted = death.cause != Cause::none ? death.cause : slot.ending_for;
   if (slot.lease != nullptr) {
     const bool decided = LeaseWord(slots_[number].cell->word.load()).cause() != Cause::active;
@@ -341,6 +341,11 @@ void Core::replace(std::uint32_t number) {
   if (wanted && !detached_ && live() < max_workers_) start(number);
 }
 
+void Core::count_quarantined(int change) noexcept {
+  quarantined_ += static_cast<std::size_t>(change);
+  stuck_ = quarantined_ >= max_workers_ + config_.quarantine_max;
+}
+
 void Core::on_killed(std::uint32_t number, std::uint64_t incarnation, Cause cause) {
   const Slot& slot = slots_[number];
   if (slot.incarnation != incarnation || !slot.announced) return;
@@ -361,7 +366,7 @@ void Core::on_stuck(std::uint32_t number, std::uint64_t incarnation) {
     revoke(number, cause, std::move(evidence), "it cannot be killed (state D)");
   }
   set_state(slot, WorkerState::quarantined);
-  ++quarantined_;
+  count_quarantined(1);
   if (quarantined_ <= config_.quarantine_max)
     start_for_waiters(std::max<std::size_t>(1, waiters_.size()));
   settle();

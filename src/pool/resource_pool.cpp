@@ -189,6 +189,12 @@ boost::asio::awaitable<ShutdownReport> ResourcePool::shutdown(ShutdownMode mode,
 PoolStatus ResourcePool::status() const {
   return core_->status();
 }
+PoolHealth ResourcePool::health() const noexcept {
+  return core_->health();
+}
+std::size_t ResourcePool::load() const noexcept {
+  return core_->load();
+}
 Capabilities ResourcePool::capabilities() const {
   return core_->capabilities();
 }

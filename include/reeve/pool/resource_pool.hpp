@@ -96,6 +96,12 @@ class ResourcePool {
       std::chrono::milliseconds deadline = std::chrono::seconds(10));
 
   PoolStatus status() const;
+
+  /// Threads: any, also while the pool is being shut down. Cost: a few loads, no lock.
+  PoolHealth health() const noexcept;
+  /// Leases and waiting acquires: zero if nobody uses the pool now. Cost: a short lock.
+  std::size_t load() const noexcept;
+
   Capabilities capabilities() const;
   const ResourceConfig& config() const noexcept;
 
