@@ -56,10 +56,11 @@ void Engine::run() {
     Batch batch;
     batch.tickets.swap(queue_);
     const bool late = steady_clock::now() >= dirty_since_ + config_.relaxed_delay;
-    if (stop_ || std::exchange(flush_wanted_, false) || late) {
-      batch.dirty.swap(dirty_);
-      batch.erases.swap(lazy_erases_);
-    }
+    const bool everything = std::exchange(flush_wanted_, false) || stop_ || late;
+    if (everything) batch.dirty.swap(dirty_);
+    // With every transaction: one of its rows may take the id of a task that has expired, and the
+    // file must never hold an id twice.
+    if (everything || !batch.tickets.empty()) batch.erases.swap(lazy_erases_);
     const bool last = stop_;
     lock.unlock();
     if (journal_ && (!batch.tickets.empty() || !batch.dirty.empty() || !batch.erases.empty() ||

@@ -9,27 +9,11 @@
 #include <utility>
 
 #include "tasks/journal.hpp"
+#include "tasks/migration.hpp"
 #include "tasks/sqlite_handle.hpp"
 
 namespace reeve::tasks::detail {
 namespace {
-
-constexpr int application_id = 0x72766b31;  // "rvk1"
-constexpr int schema_version = 1;
-
-constexpr const char* schema = R"sql(
-CREATE TABLE task(
-  rid INTEGER PRIMARY KEY, id TEXT NOT NULL,
-  state INTEGER NOT NULL CHECK(state BETWEEN 0 AND 7),
-  attempt INTEGER NOT NULL, rev INTEGER NOT NULL, progress REAL NOT NULL,
-  created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL,
-  finished_ms INTEGER, expires_ms INTEGER, retry_at_ms INTEGER, ttl_ms INTEGER,
-  body_hash INTEGER NOT NULL, flags INTEGER NOT NULL,
-  doc BLOB, error TEXT, reason TEXT,
-  CHECK((finished_ms IS NULL) = (state < 4))) STRICT;
-CREATE TABLE result(rid INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
-CREATE TABLE meta(k TEXT PRIMARY KEY, v INTEGER NOT NULL) WITHOUT ROWID, STRICT;
-)sql";
 
 constexpr const char* upsert_sql =
     "INSERT OR REPLACE INTO task "
@@ -78,7 +62,6 @@ class SqliteJournal final : public Journal {
   void open();
   void shut() noexcept;
   void configure();
-  void identify();
   void verify();
   void prepare();
   void write(const JournalRow& row);
@@ -119,7 +102,7 @@ void SqliteJournal::open() {
   }
   db_.open(path_, vfs_);
   configure();
-  identify();
+  bring_up_to_date(db_, path_);
   prepare();
   must_reopen_ = false;
 }
@@ -140,30 +123,6 @@ void SqliteJournal::configure() {
   // Takes the exclusive lock now instead of at the first write.
   db_.run("BEGIN IMMEDIATE");
   db_.run("COMMIT");
-}
-
-void SqliteJournal::identify() {
-  const auto id = db_.number("PRAGMA application_id");
-  const auto version = db_.number("PRAGMA user_version");
-  const auto tables = db_.number("SELECT count(*) FROM sqlite_master");
-  if (id == 0 && version == 0 && tables == 0) {
-    db_.run("BEGIN IMMEDIATE");
-    db_.run(schema);
-    db_.run(fmt::format("PRAGMA application_id={}", application_id).c_str());
-    db_.run(fmt::format("PRAGMA user_version={}", schema_version).c_str());
-    db_.run("COMMIT");
-    return;
-  }
-  if (id != application_id)
-    throw TaskError(TaskErrc::bad_format,
-                    fmt::format("'{}' is a SQLite file of another program (application id {:#x}); "
-                                "give the task store a file of its own",
-                                path_, id));
-  if (version > schema_version)
-    throw TaskError(TaskErrc::bad_format,
-                    fmt::format("'{}' has schema version {}, written by a newer release; this one "
-                                "reads up to {}. Update the program or give it another file",
-                                path_, version, schema_version));
 }
 
 void SqliteJournal::verify() {
