@@ -232,18 +232,40 @@ void recovery_figures(const std::string& dir) {
 
 }  // namespace
 
+/// For a profiler: 64 writers, nothing else.
+void store_alone(const std::string& dir, double seconds) {
+  asio::io_context context(1);
+  StoreConfig config;
+  config.path = dir + "/alone.db";
+  TaskStore store(context.get_executor(), config);
+  fill(store, context, 0, 1000);
+  const Rate rate = durable(store, context, 64, 1000, seconds);
+  reeve::bench::Figure("tasks", "64 writers alone", rate.per_second, "1/s").print();
+  reeve::bench::Figure("tasks", "64 writers alone, CPU per ack", rate.cpu_us, "us").print();
+}
+
+/// reeve_bench_tasks [SECONDS [ROUNDS [SECTION...]]]; sections: recovery memory durable integrity,
+/// and, only when it is named, store.
 int main(int argc, char** argv) {
   const double seconds = argc > 1 ? std::atof(argv[1]) : 1.0;
   const int rounds = argc > 2 ? std::atoi(argv[2]) : 3;
-  std::string pattern = (std::filesystem::temp_directory_path() / "reeve-bench-XXXXXX").string();
-  if (::mkdtemp(pattern.data()) == nullptr) return 1;
+  const auto wanted = [&](std::string_view section) {
+    bool found = argc <= 3;
+    for (int i = 3; i < argc; ++i) found = found || argv[i] == section;
+    return found;
+  };
+  std::string directory = (std::filesystem::temp_directory_path() / "reeve-bench-XXXXXX").string();
+  if (::mkdtemp(directory.data()) == nullptr) return 1;
   std::puts(
       "The store is called in its process, redis-server through a loopback socket, as each is "
       "used; SQLite and fdatasync by one caller.");
-  recovery_figures(pattern);
-  memory_figures();
-  durable_figures(pattern, seconds, rounds);
-  bench::power_cut_figures();
-  bench::expiry_figures();
-  std::filesystem::remove_all(pattern);
+  if (wanted("recovery")) recovery_figures(directory);
+  if (wanted("memory")) memory_figures();
+  if (wanted("durable")) durable_figures(directory, seconds, rounds);
+  if (argc > 3 && wanted("store")) store_alone(directory, seconds);
+  if (wanted("integrity")) {
+    bench::power_cut_figures();
+    bench::expiry_figures();
+  }
+  std::filesystem::remove_all(directory);
 }

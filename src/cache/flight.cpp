@@ -124,6 +124,7 @@ awaitable<Core::Value> obtain(ImplPtr impl, std::string id, Core::Loader loader,
     const std::lock_guard lock(impl->mutex);
     auto present = impl->find(id, garbage);
     if (present) co_return present;
+    ++impl->counters.misses;
     FlightPtr flight;
     const FlightPtr from = impl->flight_of(here);
     if (const auto at = impl->flights.find(id); at != impl->flights.end()) {

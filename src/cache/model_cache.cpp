@@ -37,6 +37,14 @@ Core::~Core() {
 Core::Value Core::get(std::string_view id) {
   std::vector<Value> garbage;
   const std::lock_guard lock(impl_->mutex);
+  auto found = impl_->find(id, garbage);
+  if (!found) ++impl_->counters.misses;
+  return found;
+}
+
+Core::Value Core::get_present(std::string_view id) {
+  std::vector<Value> garbage;
+  const std::lock_guard lock(impl_->mutex);
   return impl_->find(id, garbage);
 }
 
@@ -110,7 +118,7 @@ CacheStats Core::stats() const {
 std::vector<ModelInfo> Core::models() const {
   const std::lock_guard lock(impl_->mutex);
   std::vector<ModelInfo> out;
-  const auto now = impl_->config.clock->now();
+  const auto now = impl_->now();
   for (const auto& [id, entry] : impl_->entries) {
     if (impl_->is_expired(*entry)) continue;
     ModelInfo info(id, entry->pins != 0 ? ModelState::in_use : ModelState::idle, entry->memory);

@@ -48,13 +48,14 @@ struct Core::Impl : std::enable_shared_from_this<Core::Impl> {
 
   Impl(boost::asio::any_io_executor e, CacheConfig c) : executor(std::move(e)), config(c) {}
 
+  Clock::time_point now() const noexcept;
   Value pin(const std::shared_ptr<Entry>& entry);
   void unpin(Entry& entry) noexcept;  // takes the mutex itself
   /// Negative: for ever.
   std::chrono::milliseconds keep_of(const Entry& entry) const;
   bool is_expired(const Entry& entry) const;
   Value drop(Map::iterator at);
-  /// The present model, pinned; an expired one is dropped. Null: there is none.
+  /// The present model, pinned, as a hit; an expired one is dropped. Null: there is none.
   Value find(std::string_view id, std::vector<Value>& garbage);
   /// Makes room for one more model of `need` bytes; what was unloaded goes to `garbage`. `instead`
   /// is going to leave in any case. Throws CacheFullError, and then nothing has been unloaded.

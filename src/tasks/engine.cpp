@@ -180,7 +180,7 @@ void Engine::stage(const EntryPtr& entry, const RecordPtr& next, bool transition
   if (!hidden) show(entry, next);
 }
 
-Submitted Engine::submit(const std::string& id, const Command& command, Durability durability) {
+Submitted Engine::submit(std::string_view id, const Command& command, Durability durability) {
   if (closed()) throw_closed();
   Stripe& stripe = stripe_of(id);
   Submitted out;

@@ -30,11 +30,10 @@ struct Entry {
   RecordPtr staged;   // what the next command is judged against; null: deletion under way
   Clock::time_point expires = Clock::time_point::max();
   std::unique_ptr<WaitQueue> waiters;
-  std::uint32_t in_flight = 0;  // transitions submitted and not yet durable
-  std::atomic<std::uint32_t> generation{
-      0};                              // rises when staged changes are dropped; committer writes
-  std::uint64_t durable_revision = 0;  // committer only
-  bool dirty = false;                  // visible is newer than the disk
+  // Rises when staged changes are dropped; the committer writes it.
+  std::atomic<std::uint32_t> generation{0};
+  std::uint32_t in_flight : 31 = 0;  // transitions submitted and not yet durable
+  bool dirty : 1 = false;            // visible is newer than the disk
 };
 using EntryPtr = std::shared_ptr<Entry>;
 
@@ -70,7 +69,7 @@ class Engine {
 
   RecordPtr find(std::string_view id) const;
   /// Judges, stages, and hands to the committer. Throws TaskError.
-  Submitted submit(const std::string& id, const Command& command, Durability durability);
+  Submitted submit(std::string_view id, const Command& command, Durability durability);
   /// Deletion; data is the record before. Null data and ticket: there was none.
   Submitted submit_delete(const std::string& id, bool force,
                           const std::function<bool(const RecordData&)>& still_wanted = {});

@@ -50,7 +50,7 @@ struct Decision {
 };
 
 /// `id` is used in messages and, for a new record, copied. The caller fills in rid and revision.
-Decision decide(const std::string& id, const RecordData* current, const Command& command,
+Decision decide(std::string_view id, const RecordData* current, const Command& command,
                 std::int64_t now_ms, const RetentionMs& retention);
 
 inline constexpr std::chrono::milliseconds kept_max = std::chrono::hours{24 * 36525};

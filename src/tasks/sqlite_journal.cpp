@@ -170,6 +170,7 @@ JournalMeta SqliteJournal::load(const std::function<void(std::shared_ptr<RecordD
   Statement results;
   results.prepare(db_, "SELECT rid, body FROM result ORDER BY rid");
   bool more_results = results.step();
+  std::shared_ptr<const Outcome> shared;
   Statement rows;
   rows.prepare(db_, "SELECT * FROM task ORDER BY rid");
   while (rows.step()) {
@@ -201,8 +202,15 @@ JournalMeta SqliteJournal::load(const std::function<void(std::shared_ptr<RecordD
     Outcome outcome{{}, column_text(s, 15), column_text(s, 16)};
     if (more_results && sqlite3_column_int64(results.get(), 0) == static_cast<std::int64_t>(r->rid))
       outcome.result = column_text(results.get(), 1);
-    if (!outcome.result.empty() || !outcome.error.empty() || !outcome.reason.empty())
+    if (outcome.result.empty() && outcome.error.empty()) {
+      if (!outcome.reason.empty()) {  // one of very few words: said once for all who share it
+        if (!shared || shared->reason != outcome.reason)
+          shared = std::make_shared<const Outcome>(std::move(outcome));
+        r->outcome = shared;
+      }
+    } else {
       r->outcome = std::make_shared<const Outcome>(std::move(outcome));
+    }
     record(std::move(r));
   }
   return meta;

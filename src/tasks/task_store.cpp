@@ -163,7 +163,7 @@ bool TaskStore::post_progress(std::string_view id, double percent, Fields fields
     detail::check_field_names(c.fields);
     c.attempt = options.attempt;
     c.allow_regress = options.allow_regress;
-    return engine_->submit(std::string(id), c, Durability::relaxed).data != nullptr;
+    return engine_->submit(id, c, Durability::relaxed).data != nullptr;
   } catch (const std::exception&) {
     return false;
   }

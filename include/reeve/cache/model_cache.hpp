@@ -89,6 +89,8 @@ class Core : public std::enable_shared_from_this<Core> {
   Core(boost::asio::any_io_executor executor, CacheConfig config);
   ~Core();
   Value get(std::string_view id);
+  /// The same, but what is not there is not counted: a load follows.
+  Value get_present(std::string_view id);
   void put(std::string_view id, Value value, ByteSize memory, ModelMetadata metadata);
   boost::asio::awaitable<Value> get_or_create(std::string_view id, Loader loader,
                                               ModelMetadata metadata);
@@ -150,6 +152,8 @@ class ModelCache {
   ///               `id` itself asks for `id`, directly or through another model, by co_await.
   boost::asio::awaitable<Handle> get_or_create(std::string_view id, Factory factory,
                                                ModelMetadata metadata = {}) {
+    // Pinned now rather than at the co_await: a hit costs no more than its own coroutine.
+    if (auto present = core_->get_present(id)) return ready(std::move(present));
     detail::Core::Loader loader = [factory = std::move(factory), measure = measure_, metadata] {
       return load(factory, measure, metadata);
     };
@@ -179,6 +183,10 @@ class ModelCache {
         metadata.memory != ByteSize{} || !measure ? metadata.memory : measure(*value);
     std::pair<detail::Core::Value, ByteSize> result(std::move(value), memory);
     co_return result;
+  }
+
+  static boost::asio::awaitable<Handle> ready(detail::Core::Value value) {
+    co_return std::static_pointer_cast<T>(std::move(value));
   }
 
   static boost::asio::awaitable<Handle> typed(boost::asio::awaitable<detail::Core::Value> untyped) {
