@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <boost/asio/error.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <reeve/async/with_timeout.hpp>
 
 namespace reeve::tasks::detail {
@@ -29,11 +30,15 @@ class TicketWait final : private async::CancelHook {
   }
 
   awaitable<void> wait() {
+    const boost::asio::any_io_executor here = co_await boost::asio::this_coro::executor;
     bool done = false;
     {
       const std::lock_guard lock(ticket_->mutex);
       done = ticket_->done;
-      if (!done) ticket_->sleeper = &spot_;
+      if (!done) {
+        ticket_->sleeper = &spot_;
+        ticket_->home = here;
+      }
     }
     if (!done) {
       co_await spot_.park(this);

@@ -151,7 +151,12 @@ awaitable<TaskRecord> TaskStore::update_task_progress(std::string_view id, doubl
 }
 
 bool TaskStore::post_progress(std::string_view id, double percent, UpdateOptions options) noexcept {
-  return post_progress(id, percent, Fields(), options);
+  try {
+    return engine_->post_progress(id, percent, options) ||
+           post_progress(id, percent, Fields(), options);
+  } catch (const std::exception&) {
+    return false;
+  }
 }
 
 bool TaskStore::post_progress(std::string_view id, double percent, Fields fields,

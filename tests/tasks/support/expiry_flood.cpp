@@ -53,7 +53,7 @@ class Flood {
     f.before_mib = resident_mib();
     run(context_, fill());
     f.full_mib = resident_mib();
-    advance(lead - milliseconds{1});
+    advance(lead - milliseconds{5});
     nudge();
     observe(f);
     const auto last = steady_clock::now();
