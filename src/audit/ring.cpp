@@ -24,14 +24,15 @@ Ring::Ring(std::size_t capacity)
 std::uint64_t Ring::push(const Event& event) noexcept {
   const std::uint64_t sequence = head_.load(std::memory_order_relaxed) + 1;
   Slot& slot = slots_[sequence & mask_];
-  std::uint64_t words[word_count];
-  std::memcpy(words, &event, sizeof event);
   static_assert(offsetof(Event, sequence) == 0);
-  words[0] = sequence;
+  const auto* bytes = reinterpret_cast<const std::byte*>(&event);
   // A reader that sees a new word (acquire) also sees the 0 that was stored before it.
   slot.sequence.store(0, std::memory_order_relaxed);
-  for (std::size_t i = 0; i < word_count; ++i) {
-    slot.words[i].store(words[i], std::memory_order_release);
+  slot.words[0].store(sequence, std::memory_order_release);
+  for (std::size_t i = 1; i < word_count; ++i) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes + i * sizeof word, sizeof word);
+    slot.words[i].store(word, std::memory_order_release);
   }
   slot.sequence.store(sequence, std::memory_order_release);
   head_.store(sequence, std::memory_order_release);

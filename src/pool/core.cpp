@@ -76,6 +76,7 @@ void Core::open() {
   } else {
     backend_ = make_thread_backend(*this, weak_from_this(), executor_, mutex_, config_);
   }
+  pinned_ = shared_from_this();
 }
 
 }  // namespace reeve::detail

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "pool/failure.hpp"
+#include "pool/fast_clock.hpp"
 #include "pool/gpu_watch.hpp"
 #include "pool/journal.hpp"
 #include "pool/worker.hpp"
@@ -48,6 +49,7 @@ struct Lease {
   int pid = 0;
   ByteSize call_memory;            // of the latest call, when tighter than the pool's; else 0
   std::uint64_t gpu_observed = 0;  // set: it was ended for this much GPU memory
+  bool buffers = false;            // has some in the worker's window
   const RunLimits::ProgressSink* progress = nullptr;
   // Its end.
   unsigned owners = 0;  // handle and calls
@@ -64,6 +66,8 @@ inline std::int64_t later(std::int64_t now, std::chrono::milliseconds wait) noex
   const auto bounded = std::clamp(wait, std::chrono::milliseconds(0), longest);
   return now + std::chrono::nanoseconds(bounded).count();
 }
+
+inline constexpr std::uint32_t no_slot = ~std::uint32_t{0};
 
 enum class Refusal { none, time, degraded, closed };
 
@@ -84,6 +88,7 @@ struct Slot {
   WorkerState state = WorkerState::empty;
   std::uint64_t incarnation = 0;
   std::shared_ptr<Worker> port;
+  process::BoardSlot* cell = nullptr;  // who decides how its lease ends
   Lease* lease = nullptr;
   int pid = 0;
   std::string device;
@@ -113,18 +118,19 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   const boost::asio::any_io_executor& executor() const noexcept { return executor_; }
 
   // core_acquire.cpp
-  boost::asio::awaitable<WorkerLease> acquire(std::shared_ptr<Core> self, TaskName task,
-                                              AcquireOptions options);
-  std::optional<WorkerLease> try_acquire(std::string_view task, AcquireOptions options);
+  Lease* grab(std::string_view task, const AcquireOptions& options);  // null: wait
+  boost::asio::awaitable<WorkerLease> wait(std::shared_ptr<Core> self, TaskName task,
+                                           AcquireOptions options);
+  std::optional<WorkerLease> try_acquire(std::string_view task, const AcquireOptions& options);
   void release(Lease& lease, bool discard) noexcept;
   void unown(Lease& lease) noexcept;
   boost::asio::awaitable<void> warm_up(std::shared_ptr<Core> self, std::size_t count);
   boost::asio::awaitable<void> resize(std::shared_ptr<Core> self, std::size_t max_workers);
 
   // core_call.cpp
-  std::shared_ptr<Worker> begin_call(Lease& lease);
-  boost::asio::awaitable<void> complete(std::shared_ptr<Core> self, Lease& lease,
-                                        const codec::TaskDescriptor& task, const RunLimits& limits);
+  void begin_call(Lease& lease);
+  boost::asio::awaitable<void> complete(Lease& lease, const codec::TaskDescriptor& task,
+                                        const RunLimits& limits);
   void end_call(Lease& lease) noexcept;
   boost::asio::awaitable<void> wait_revoked(std::shared_ptr<Core> self, Lease& lease);
   Reply take_reply(Lease& lease);
@@ -165,9 +171,8 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void on_bell() override;
 
   // core_acquire.cpp, all with the lock held
-  boost::asio::awaitable<WorkerLease> wait(std::string_view task, AcquireOptions options);
   Lease& grant(std::uint32_t slot, std::string_view task, Request* request = nullptr);
-  std::optional<std::uint32_t> find_idle(const char* device) const;
+  std::uint32_t take_idle(const char* device);  // no_slot if there is none
   async::Waiter<WorkerLease>* position_for(int priority);
   void check_open() const;
   void check_device(const char* device) const;
@@ -180,7 +185,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   bool worn_out(const Slot& slot) const;
   Lease& take_lease();
   void drop_lease(Lease& lease) noexcept;
-  void unown_locked(Lease& lease) noexcept;
+  [[nodiscard]] std::shared_ptr<Core> unown_locked(Lease& lease) noexcept;
 
   // core_workers.cpp
   void start_for(const char* device, std::size_t wanted);
@@ -198,7 +203,19 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void replace(std::uint32_t slot);
   void count_death(Cause cause) noexcept;
   std::shared_ptr<Evidence> evidence_of(std::uint32_t slot, const Death& death) const;
-  void set_state(Slot& slot, WorkerState state) noexcept;
+  void set_state(Slot& slot, WorkerState state) noexcept {
+    live_ += is_live(state);
+    live_ -= is_live(slot.state);
+    starting_ += is_coming(state);
+    starting_ -= is_coming(slot.state);
+    slot.state = state;
+  }
+  static bool is_live(WorkerState s) noexcept {
+    return s == WorkerState::starting || s == WorkerState::idle || s == WorkerState::leased;
+  }
+  static bool is_coming(WorkerState s) noexcept {
+    return s == WorkerState::starting || s == WorkerState::backoff;
+  }
   std::size_t live() const noexcept { return live_; }
   std::size_t starting() const noexcept { return starting_; }
   bool surplus() const noexcept { return live() > max_workers_; }
@@ -222,7 +239,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   std::int64_t watch_gpus(std::int64_t now);  // gpu_watch.cpp
 
   // core_audit.cpp
-  void note(const audit::Event& event, std::int64_t at) noexcept;
+  void note(audit::Event& event, std::int64_t at) noexcept;
   void note_acquire(std::uint64_t number, std::string_view task, std::int64_t now) noexcept;
   void note_grant(const Lease& lease, std::int64_t waited) noexcept;
   void note_end(const Lease& lease, Cause cause, const Evidence* evidence) noexcept;
@@ -249,12 +266,16 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   async::QuietWait quiet_;
   mutable std::mutex mutex_;
   std::unique_ptr<Backend> backend_;
+  FastClock clock_;
   std::unique_ptr<GpuWatch> gpus_;  // only with a limit to hold
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> idle_;  // the warmest at the back
   std::vector<std::uint32_t> busy_;  // slots whose reply is awaited
   async::WaiterQueue<WorkerLease> waiters_;
   std::deque<Lease> leases_;
+  std::size_t leases_out_ = 0;
+  // Set while a handle or a lease is out: what is reset under the lock is destroyed after it.
+  std::shared_ptr<Core> pinned_;
   Lease* free_leases_ = nullptr;
   std::size_t max_workers_ = 0;
   std::int64_t lease_time_ = 0;

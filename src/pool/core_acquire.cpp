@@ -31,14 +31,8 @@ void Core::check_open() const {
   }
 }
 
-std::optional<std::uint32_t> Core::find_idle(const char* device) const {
-  for (auto slot = idle_.rbegin(); slot != idle_.rend(); ++slot) {
-    if (device_matches(slots_[*slot].device, device)) return *slot;
-  }
-  return std::nullopt;
-}
-
 Lease& Core::take_lease() {
+  ++leases_out_;
   if (free_leases_ == nullptr) return leases_.emplace_back();
   Lease& lease = *free_leases_;
   free_leases_ = lease.next_free;
@@ -57,7 +51,7 @@ void Core::drop_lease(Lease& lease) noexcept {
 Lease& Core::grant(std::uint32_t number, std::string_view task, Request* request) {
   Slot& slot = slots_[number];
   Lease& lease = take_lease();
-  const std::int64_t now = now_ns();
+  const std::int64_t now = clock_.now();
   lease.slot = number;
   lease.serial = ++slot.serial;
   lease.worker = {number, slot.incarnation};
@@ -66,12 +60,13 @@ Lease& Core::grant(std::uint32_t number, std::string_view task, Request* request
   lease.deadline = now + lease_time_;
   lease.owners = 1;
   lease.gpu_observed = 0;
+  lease.buffers = false;
   slot.lease = &lease;
   set_state(slot, WorkerState::leased);
   ++slot.leases_of_worker;
   ++active_;
   ++grants_;
-  process::BoardSlot& cell = backend_->cell(number);
+  process::BoardSlot& cell = *slot.cell;
   cell.deadline.store(lease.deadline, std::memory_order_relaxed);
   cell.word.store(LeaseWord(lease.serial, Cause::active).bits(), std::memory_order_seq_cst);
   if (!backend_->watch(std::min(lease.deadline, now + first_look_))) need_alarm(lease.deadline);
@@ -82,48 +77,50 @@ Lease& Core::grant(std::uint32_t number, std::string_view task, Request* request
     note_grant(lease, now - request->since);
   } else {
     lease.number = ++lease_number_;
-    note_acquire(lease.number, lease.task, now);
-    note_grant(lease, 0);
+    if (journal_.on()) {
+      note_acquire(lease.number, lease.task, now);
+      note_grant(lease, 0);
+    }
   }
   return lease;
 }
 
-std::optional<WorkerLease> Core::try_acquire(std::string_view task, AcquireOptions options) {
+std::optional<WorkerLease> Core::try_acquire(std::string_view task, const AcquireOptions& options) {
   const std::lock_guard lock(mutex_);
   check_open();
   check_device(options.device);
   if (!waiters_.empty()) return std::nullopt;
-  const auto slot = find_idle(options.device);
-  if (!slot) {
+  const std::uint32_t slot = take_idle(options.device);
+  if (slot == no_slot) {
     start_for(options.device, 1);
     return std::nullopt;
   }
-  std::erase(idle_, *slot);
-  return WorkerLease(shared_from_this(), grant(*slot, task));
+  return WorkerLease(*this, grant(slot, task));
 }
 
-boost::asio::awaitable<WorkerLease> Core::acquire([[maybe_unused]] std::shared_ptr<Core> self,
-                                                  TaskName task, AcquireOptions options) {
-  std::unique_lock lock(mutex_);
-  check_open();
-  if (options.device != nullptr) check_device(options.device);
-  if (waiters_.empty() && !idle_.empty()) {
-    std::optional<std::uint32_t> slot;
-    if (options.device == nullptr) {
-      slot = idle_.back();
-      idle_.pop_back();
-    } else if ((slot = find_idle(options.device))) {
-      std::erase(idle_, *slot);
-    }
-    if (slot) {
-      Lease& lease = grant(*slot, task.view());
-      lock.unlock();
-      co_return WorkerLease(std::move(self), lease);
-    }
+std::uint32_t Core::take_idle(const char* device) {
+  if (idle_.empty()) return no_slot;
+  std::uint32_t slot = idle_.back();
+  if (device == nullptr) {
+    idle_.pop_back();
+    return slot;
   }
-  lock.unlock();
-  WorkerLease lease = co_await wait(task.view(), options);
-  co_return lease;
+  const auto found = std::find_if(idle_.rbegin(), idle_.rend(), [&](std::uint32_t number) {
+    return device_matches(slots_[number].device, device);
+  });
+  if (found == idle_.rend()) return no_slot;
+  slot = *found;
+  idle_.erase(std::next(found).base());
+  return slot;
+}
+
+// The fast path of an acquire; if it cannot be had, `wait` finds out why. Plain values in and out:
+// a struct that is written in parts and copied as a whole costs 10 ns here (store forwarding).
+Lease* Core::grab(std::string_view task, const AcquireOptions& options) {
+  const std::lock_guard lock(mutex_);
+  if (closed_ || detached_ || degraded_until_ != 0 || !waiters_.empty()) return nullptr;
+  const std::uint32_t slot = take_idle(options.device);
+  return slot != no_slot ? &grant(slot, task) : nullptr;
 }
 
 /// Notes the end of a waiter that was cancelled, or whose coroutine was destroyed.
@@ -131,7 +128,9 @@ class RequestGuard {
  public:
   RequestGuard(Core& core, Request& request) noexcept : core_(core), request_(request) {}
   RequestGuard(const RequestGuard&) = delete;
+  void settled() noexcept { settled_ = true; }
   ~RequestGuard() {
+    if (settled_) return;
     const std::lock_guard lock(core_.mutex_);
     if (request_.number != 0 && !request_.settled) {
       core_.note_waiter_end(request_, audit::Cause::cancelled);
@@ -141,38 +140,48 @@ class RequestGuard {
  private:
   Core& core_;
   Request& request_;
+  bool settled_ = false;
 };
 
-boost::asio::awaitable<WorkerLease> Core::wait(std::string_view task, AcquireOptions options) {
+boost::asio::awaitable<WorkerLease> Core::wait([[maybe_unused]] std::shared_ptr<Core> self,
+                                               TaskName task, AcquireOptions options) {
   Request request;
-  request.task = task;
+  request.task = task.view();
   request.device = options.device;
   request.priority = options.priority;
   const auto timeout = options.timeout.count() > 0 ? options.timeout : config_.acquire_timeout;
-  const RequestGuard guard(*this, request);
+  RequestGuard guard(*this, request);
   async::Waiter<WorkerLease> waiter(mutex_, waiters_);
   waiter.note = &request;
   {
     const std::lock_guard lock(mutex_);
     check_open();
+    check_device(options.device);
+    if (waiters_.empty()) {
+      const std::uint32_t slot = take_idle(options.device);
+      if (slot != no_slot) co_return WorkerLease(*this, grant(slot, request.task));
+    }
     if (waiters_.size() >= config_.waiter_count_max) {
-      note_refused(task, audit::Cause::saturated);
+      note_refused(request.task, audit::Cause::saturated);
       throw PoolSaturatedError(
           fmt::format("{} acquires are waiting already (waiter_count_max = {}); {}; slow the "
                       "callers down or raise the limit",
                       waiters_.size(), config_.waiter_count_max, busy_text()));
     }
-    request.since = now_ns();
+    request.since = clock_.now();
     request.deadline = later(request.since, timeout);
     request.number = ++lease_number_;
-    note_acquire(request.number, task, request.since);
+    note_acquire(request.number, request.task, request.since);
     waiters_.insert_before(position_for(options.priority), waiter);
     need_alarm(request.deadline);
     start_for(options.device, waiters_.size());
   }
   co_await waiter.wait();
   auto lease = waiter.take();
-  if (lease) co_return std::move(*lease);
+  if (lease) {
+    guard.settled();
+    co_return std::move(*lease);
+  }
   switch (request.refused) {
     case Refusal::none:
       throw boost::system::system_error(boost::asio::error::operation_aborted);
@@ -269,7 +278,7 @@ void Core::offer(std::uint32_t number) {
     auto& request = *static_cast<Request*>(waiter->note);
     if (!device_matches(slot.device, request.device)) continue;
     Lease& lease = grant(number, request.task, &request);
-    waiters_.grant(*waiter, WorkerLease(shared_from_this(), lease));
+    waiters_.grant(*waiter, WorkerLease(*this, lease));
     return;
   }
   idle_.push_back(number);
@@ -282,6 +291,7 @@ void Core::offer(std::uint32_t number) {
 
 void Core::release(Lease& lease, bool discard) noexcept {
   if (foreign()) return abandon();
+  std::shared_ptr<Core> last;
   const std::lock_guard lock(mutex_);
   lease.released = true;
   if (lease.failure == nullptr && !detached_) {
@@ -296,14 +306,14 @@ void Core::release(Lease& lease, bool discard) noexcept {
     slots_[lease.slot].state = WorkerState::empty;
     --active_;
   }
-  unown_locked(lease);
+  last = unown_locked(lease);
 }
 
 // A lease that ends by itself: its worker is reused if it is clean.
 void Core::end_lease(Lease& lease, bool discard) {
   const std::uint32_t number = lease.slot;
   Slot& slot = slots_[number];
-  process::BoardSlot& cell = backend_->cell(number);
+  process::BoardSlot& cell = *slot.cell;
   std::uint64_t word = cell.word.load(std::memory_order_relaxed);
   const bool mine =
       LeaseWord(word).cause() == Cause::active &&
@@ -328,7 +338,7 @@ void Core::end_lease(Lease& lease, bool discard) {
   } else if (discard || lease.dirt != 0 || worn_out(slot) || surplus()) {
     retire(number, Cause::none);
   } else {
-    slot.port->end_lease();
+    if (lease.buffers) slot.port->end_lease();
     offer(number);
   }
 }
@@ -341,12 +351,16 @@ bool Core::worn_out(const Slot& slot) const {
 }
 
 void Core::unown(Lease& lease) noexcept {
+  std::shared_ptr<Core> last;
   const std::lock_guard lock(mutex_);
-  unown_locked(lease);
+  last = unown_locked(lease);
 }
 
-void Core::unown_locked(Lease& lease) noexcept {
-  if (--lease.owners == 0) drop_lease(lease);
+// The pool's state may end with its last lease; the caller lets go of it after the lock.
+std::shared_ptr<Core> Core::unown_locked(Lease& lease) noexcept {
+  if (--lease.owners > 0) return nullptr;
+  drop_lease(lease);
+  return --leases_out_ == 0 && handles_gone_ ? std::move(pinned_) : nullptr;
 }
 
 }  // namespace reeve::detail

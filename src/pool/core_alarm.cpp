@@ -92,7 +92,7 @@ std::int64_t Core::tick(std::int64_t now) {
 
 // For backends without a warden: the pool itself ends leases whose time is up.
 std::int64_t Core::watch_lease(std::uint32_t number, std::int64_t now) {
-  process::BoardSlot& cell = backend_->cell(number);
+  process::BoardSlot& cell = *slots_[number].cell;
   const std::int64_t due = cell.deadline.load();
   if (due > now) return due;
   std::uint64_t word = cell.word.load();

@@ -5,7 +5,7 @@
 
 namespace reeve::detail {
 
-void Core::note(const audit::Event& event, std::int64_t at) noexcept {
+void Core::note(audit::Event& event, std::int64_t at) noexcept {
   journal_.write(event, at);
   if (!journal_.has_sink() || feed_posted_ || detached_) return;
   feed_posted_ = true;
@@ -45,7 +45,7 @@ void Core::note_grant(const Lease& lease, std::int64_t waited) noexcept {
 
 void Core::note_end(const Lease& lease, Cause cause, const Evidence* evidence) noexcept {
   if (!journal_.on()) return;
-  const std::int64_t now = now_ns();
+  const std::int64_t now = clock_.now();
   audit::Event event;
   event.kind = cause == Cause::none ? EventKind::release : EventKind::revoke;
   event.cause = audit_cause(cause);

@@ -20,7 +20,7 @@ class CallHook final : public async::CancelHook {
   bool take_back() noexcept override {
     const std::lock_guard lock(core_.mutex_);
     if (lease_.caller == nullptr || lease_.failure != nullptr) return false;
-    process::BoardSlot& cell = core_.backend_->cell(lease_.slot);
+    process::BoardSlot& cell = *core_.slots_[lease_.slot].cell;
     std::uint64_t word = cell.word.load(std::memory_order_relaxed);
     if (LeaseWord(word).cause() != Cause::active ||
         !cell.word.compare_exchange_strong(word, LeaseWord(word).with(Cause::cancelled).bits())) {
@@ -38,7 +38,7 @@ class CallHook final : public async::CancelHook {
   Lease& lease_;
 };
 
-std::shared_ptr<Worker> Core::begin_call(Lease& lease) {
+void Core::begin_call(Lease& lease) {
   check_owner();
   const std::lock_guard lock(mutex_);
   if (lease.failure != nullptr) throw_failure(*lease.failure);
@@ -52,11 +52,11 @@ std::shared_ptr<Worker> Core::begin_call(Lease& lease) {
   ++lease.owners;
   lease.port = slots_[lease.slot].port;
   lease.pid = slots_[lease.slot].pid;
-  return lease.port;
 }
 
 void Core::end_call(Lease& lease) noexcept {
   if (foreign()) return abandon();
+  std::shared_ptr<Core> last;
   const std::lock_guard lock(mutex_);
   const bool abandoned =
       lease.submitted && !lease.replied && lease.failure == nullptr && !detached_;
@@ -65,7 +65,7 @@ void Core::end_call(Lease& lease) noexcept {
   if (abandoned && !lease.released) {
     // The coroutine was destroyed in mid-call: its worker is busy with something nobody waits for.
     std::erase(busy_, lease.slot);
-    process::BoardSlot& cell = backend_->cell(lease.slot);
+    process::BoardSlot& cell = *slots_[lease.slot].cell;
     std::uint64_t word = cell.word.load(std::memory_order_relaxed);
     if (LeaseWord(word).cause() == Cause::active &&
         cell.word.compare_exchange_strong(word, LeaseWord(word).with(Cause::cancelled).bits())) {
@@ -75,7 +75,7 @@ void Core::end_call(Lease& lease) noexcept {
     }
   }
   lease.calling = false;
-  unown_locked(lease);
+  last = unown_locked(lease);
 }
 
 // Tighter limits of this call go to the cell before the call does.
@@ -85,7 +85,7 @@ void Core::arm_call(Lease& lease, const RunLimits& limits) {
   const std::int64_t now = now_ns();
   if (limits.timeout.count() > 0) {
     const std::int64_t due = std::min(lease.deadline, later(now, limits.timeout));
-    process::BoardSlot& cell = backend_->cell(lease.slot);
+    process::BoardSlot& cell = *slots_[lease.slot].cell;
     cell.deadline.store(due, std::memory_order_seq_cst);
     lease.call_deadline = due;
     if (!backend_->watch(due)) need_alarm(due);
@@ -99,7 +99,7 @@ void Core::arm_call(Lease& lease, const RunLimits& limits) {
 // The reply is in. First the old deadline, then the new epoch: a deadline that has passed meanwhile
 // either won before, or never counts.
 void Core::disarm_call(Lease& lease) {
-  process::BoardSlot& cell = backend_->cell(lease.slot);
+  process::BoardSlot& cell = *slots_[lease.slot].cell;
   if (lease.call_deadline != 0) cell.deadline.store(lease.deadline, std::memory_order_seq_cst);
   lease.call_deadline = 0;
   lease.soft_deadline = never;
@@ -110,8 +110,7 @@ void Core::disarm_call(Lease& lease) {
   lease.replied = LeaseWord(word).cause() == Cause::active;
 }
 
-boost::asio::awaitable<void> Core::complete([[maybe_unused]] std::shared_ptr<Core> self,
-                                            Lease& lease, const codec::TaskDescriptor& task,
+boost::asio::awaitable<void> Core::complete(Lease& lease, const codec::TaskDescriptor& task,
                                             const RunLimits& limits) {
   async::ParkingSpot spot;
   CallHook hook(*this, lease);
@@ -144,9 +143,10 @@ class WatchHook final : public async::CancelHook {
     ++lease_.owners;
   }
   ~WatchHook() {
+    std::shared_ptr<Core> last;
     const std::lock_guard lock(core_.mutex_);
     lease_.watcher = nullptr;
-    core_.unown_locked(lease_);
+    last = core_.unown_locked(lease_);
   }
   bool take_back() noexcept override {
     const std::lock_guard lock(core_.mutex_);

@@ -10,6 +10,7 @@ namespace reeve::detail {
 
 // Something changed that shutdown or warm_up may be waiting for.
 void Core::settle() noexcept {
+  if (observers_.empty()) return;
   for (const auto& observer : std::exchange(observers_, {})) observer->open();
 }
 
@@ -81,7 +82,7 @@ void Core::kill_all() noexcept {
     Slot& slot = slots_[number];
     slot.surplus = true;
     if (slot.lease != nullptr) {
-      process::BoardSlot& cell = backend_->cell(number);
+      process::BoardSlot& cell = *slots_[number].cell;
       std::uint64_t word = cell.word.load();
       if (process::LeaseWord(word).cause() == Cause::active &&
           cell.word.compare_exchange_strong(
@@ -153,7 +154,10 @@ boost::asio::awaitable<ShutdownReport> Core::shutdown([[maybe_unused]] std::shar
 // The last handle is gone: leases go on, nothing else does.
 void Core::close() noexcept {
   if (foreign()) return abandon();
+  std::shared_ptr<Core> last;
   const std::lock_guard lock(mutex_);
+  handles_gone_ = true;
+  if (leases_out_ == 0) last = std::move(pinned_);
   if (detached_) return;
   closed_ = true;
   refuse_all(Refusal::closed, "the pool was destroyed while this acquire waited");
@@ -162,7 +166,6 @@ void Core::close() noexcept {
     slots_[number].surplus = true;
     if (slots_[number].state == WorkerState::starting) retire(number, Cause::none);
   }
-  handles_gone_ = true;
   let_go_if_done();
 }
 

@@ -91,6 +91,7 @@ std::span<std::byte> Core::allocate(Lease& lease, std::size_t bytes) {
   const std::lock_guard lock(mutex_);
   if (lease.failure != nullptr) throw_failure(*lease.failure);
   if (lease.calling) throw std::logic_error("make buffers before the call that uses them");
+  lease.buffers = true;
   return slots_[lease.slot].port->allocate(bytes);
 }
 

@@ -11,20 +11,6 @@ namespace reeve::detail {
 using process::LeaseWord;
 using process::never;
 
-void Core::set_state(Slot& slot, WorkerState state) noexcept {
-  const auto is_live = [](WorkerState s) {
-    return s == WorkerState::starting || s == WorkerState::idle || s == WorkerState::leased;
-  };
-  const auto is_coming = [](WorkerState s) {
-    return s == WorkerState::starting || s == WorkerState::backoff;
-  };
-  live_ += is_live(state);
-  live_ -= is_live(slot.state);
-  starting_ += is_coming(state);
-  starting_ -= is_coming(slot.state);
-  slot.state = state;
-}
-
 void Core::start_for_waiters(std::size_t wanted) {
   for (std::size_t coming = starting(); coming < wanted && start_one(); ++coming) {
   }
@@ -63,7 +49,8 @@ void Core::start(std::uint32_t number) {
   slot.start_fault.clear();
   slot.ending_for = Cause::none;
   slot.started_at = now_ns();
-  process::BoardSlot& cell = backend_->cell(number);
+  slot.cell = &backend_->cell(number);
+  process::BoardSlot& cell = *slot.cell;
   cell.word.store(0, std::memory_order_relaxed);
   cell.deadline.store(never, std::memory_order_relaxed);
   cell.memory_limit.store(config_.watch_memory ? config_.worker_memory.bytes() : 0,
@@ -95,7 +82,7 @@ void Core::run_initializer(std::uint32_t number) {
   codec::Writer& arguments = slot.port->begin_arguments();
   arguments.write(call.arguments.bytes().data(), call.arguments.bytes().size());
   slot.initializing = true;
-  process::BoardSlot& cell = backend_->cell(number);
+  process::BoardSlot& cell = *slots_[number].cell;
   const std::int64_t due = now_ns() + lease_time_;
   cell.deadline.store(due, std::memory_order_relaxed);
   cell.word.store(LeaseWord(++slot.serial, Cause::active).bits(), std::memory_order_seq_cst);
@@ -106,7 +93,7 @@ void Core::run_initializer(std::uint32_t number) {
 
 void Core::finish_initializer(std::uint32_t number) {
   Slot& slot = slots_[number];
-  process::BoardSlot& cell = backend_->cell(number);
+  process::BoardSlot& cell = *slots_[number].cell;
   std::uint64_t word = cell.word.load();
   if (LeaseWord(word).cause() != Cause::active ||
       !cell.word.compare_exchange_strong(word, LeaseWord(word).with(Cause::none).bits())) {
@@ -268,7 +255,7 @@ void Core::on_died(std::uint32_t number, std::uint64_t incarnation, Death death)
   if (slot.state == WorkerState::quarantined) --quarantined_;
   const Cause noted = death.cause != Cause::none ? death.cause : slot.ending_for;
   if (slot.lease != nullptr) {
-    const bool decided = LeaseWord(backend_->cell(number).word.load()).cause() != Cause::active;
+    const bool decided = LeaseWord(slots_[number].cell->word.load()).cause() != Cause::active;
     const bool answered = !decided && slot.port->replied() &&
                           std::find(busy_.begin(), busy_.end(), number) != busy_.end();
     if (answered) {
@@ -346,7 +333,7 @@ void Core::on_stuck(std::uint32_t number, std::uint64_t incarnation) {
   Slot& slot = slots_[number];
   if (slot.incarnation != incarnation || slot.state == WorkerState::quarantined) return;
   if (slot.lease != nullptr) {
-    const Cause cause = LeaseWord(backend_->cell(number).word.load()).cause();
+    const Cause cause = LeaseWord(slots_[number].cell->word.load()).cause();
     auto evidence = std::make_shared<Evidence>();
     evidence->killed = false;
     evidence->tree_complete = false;

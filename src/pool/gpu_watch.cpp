@@ -185,7 +185,7 @@ std::int64_t Core::watch_gpus(std::int64_t now) {
     any = true;
     const auto used = gpus_->usage(slot.device, slot.pid, slot.lease->granted_at);
     if (!used || *used <= config_.gpu_memory.bytes()) continue;
-    process::BoardSlot& cell = backend_->cell(number);
+    process::BoardSlot& cell = *slots_[number].cell;
     std::uint64_t word = cell.word.load();
     if (process::LeaseWord(word).cause() != Cause::active ||
         !cell.word.compare_exchange_strong(word,

@@ -15,7 +15,7 @@ Journal::Journal(const ResourceConfig& config) {
   drain_->add(config.audit_sink);
 }
 
-void Journal::write(audit::Event event, std::int64_t at) noexcept {
+void Journal::write(audit::Event& event, std::int64_t at) noexcept {
   last_ = std::max(last_, at);
   // The wall clock is read once a second; in between it advances with the monotonic one.
   if (last_ - wall_read_at_ > 1'000'000'000) {

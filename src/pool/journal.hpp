@@ -28,7 +28,7 @@ class Journal {
   bool has_sink() const noexcept { return drain_ != nullptr; }
 
   /// `at`: monotonic ns. Precondition: on(); the pool's lock is held.
-  void write(audit::Event event, std::int64_t at) noexcept;
+  void write(audit::Event& event, std::int64_t at) noexcept;
   void feed() noexcept;
   std::vector<audit::Event> events() const;
 

@@ -13,24 +13,27 @@ namespace reeve {
 
 namespace detail {
 
-TaskName::TaskName(std::string_view text) : size_(static_cast<std::uint8_t>(text.size())) {
-  if (text.empty() || text.size() > text_.size()) {
-    throw ConfigError(fmt::format("a task id has 1 to {} bytes; '{}' has {}", text_.size(),
+void TaskName::check(std::string_view text) {
+  if (text.empty() || text.size() > size_max) {
+    throw ConfigError(fmt::format("a task id has 1 to {} bytes; '{}' has {}", size_max,
                                   text.substr(0, 40), text.size()));
   }
+}
+
+TaskName::TaskName(std::string_view text) : size_(static_cast<std::uint8_t>(text.size())) {
+  check(text);
   std::memcpy(text_.data(), text.data(), text.size());
 }
 
 Call::Call(const WorkerLease& lease, RunLimits limits)
     : core_(lease.core_), lease_(lease.lease_), limits_(std::move(limits)) {
   if (lease_ == nullptr) throw std::logic_error("this lease was moved from or given back");
-  port_ = core_->begin_call(*lease_);
+  core_->begin_call(*lease_);
 }
 
 Call::Call(Call&& other) noexcept
-    : core_(std::move(other.core_)),
+    : core_(other.core_),
       lease_(std::exchange(other.lease_, nullptr)),
-      port_(std::move(other.port_)),
       limits_(std::move(other.limits_)),
       task_(other.task_) {}
 
@@ -39,17 +42,17 @@ Call::~Call() {
 }
 
 codec::Writer& Call::arguments() {
-  return static_cast<Worker*>(port_.get())->begin_arguments();
+  return lease_->port->begin_arguments();
 }
 
 boost::asio::awaitable<void> Call::complete() {
-  return core_->complete(core_, *lease_, *task_, limits_);
+  return core_->complete(*lease_, *task_, limits_);
 }
 
 Call::Result Call::result() {
   const Reply reply = core_->take_reply(*lease_);
   if (reply.kind != ReplyKind::value) core_->throw_reply(*lease_, reply);
-  return {reply.bytes, static_cast<Worker*>(port_.get())->window()};
+  return {reply.bytes, lease_->port->window()};
 }
 
 std::size_t next_chunk(std::size_t last, std::chrono::nanoseconds elapsed,
@@ -63,23 +66,13 @@ std::size_t next_chunk(std::size_t last, std::chrono::nanoseconds elapsed,
 
 }  // namespace detail
 
-WorkerLease::WorkerLease(std::shared_ptr<detail::Core> core, detail::Lease& lease) noexcept
-    : core_(std::move(core)), lease_(&lease) {}
-
-WorkerLease::WorkerLease(WorkerLease&& other) noexcept
-    : core_(std::move(other.core_)), lease_(std::exchange(other.lease_, nullptr)) {}
-
 WorkerLease& WorkerLease::operator=(WorkerLease&& other) noexcept {
   if (this != &other) {
     reset();
-    core_ = std::move(other.core_);
+    core_ = other.core_;
     lease_ = std::exchange(other.lease_, nullptr);
   }
   return *this;
-}
-
-WorkerLease::~WorkerLease() {
-  reset();
 }
 
 void WorkerLease::reset() noexcept {
@@ -111,7 +104,7 @@ bool WorkerLease::revoked() const noexcept {
 
 boost::asio::awaitable<void> WorkerLease::wait_revoked() {
   if (lease_ == nullptr) throw std::logic_error("this lease was moved from or given back");
-  return core_->wait_revoked(core_, *lease_);
+  return core_->wait_revoked(core_->shared_from_this(), *lease_);
 }
 
 void detail::finish_scope(const WorkerLease& lease, bool lease_ended_first,
@@ -154,16 +147,25 @@ ResourcePool::ResourcePool(boost::asio::any_io_executor executor, ResourceConfig
   handle_ = std::make_shared<Handle>(core_);
 }
 
+boost::asio::awaitable<WorkerLease> ResourcePool::hand_over(WorkerLease lease) {
+  co_return std::move(lease);
+}
+
 boost::asio::awaitable<WorkerLease> ResourcePool::acquire_worker(std::string_view task_id,
-                                                                 AcquireOptions options) {
+                                                                 const AcquireOptions& options) {
   core_->check_owner();
-  return core_->acquire(core_, detail::TaskName(task_id), options);
+  detail::TaskName::check(task_id);
+  if (detail::Lease* lease = core_->grab(task_id, options)) {
+    return hand_over(WorkerLease(*core_, *lease));
+  }
+  return core_->wait(core_, detail::TaskName(task_id), options);
 }
 
 std::optional<WorkerLease> ResourcePool::try_acquire(std::string_view task_id,
-                                                     AcquireOptions options) {
+                                                     const AcquireOptions& options) {
   core_->check_owner();
-  return core_->try_acquire(detail::TaskName(task_id).view(), options);
+  detail::TaskName::check(task_id);
+  return core_->try_acquire(task_id, options);
 }
 
 boost::asio::awaitable<void> ResourcePool::warm_up(std::size_t count) {

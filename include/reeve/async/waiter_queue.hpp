@@ -24,6 +24,7 @@ class Waiter final : private CancelHook {
   Waiter(const Waiter&) = delete;
   Waiter& operator=(const Waiter&) = delete;
   ~Waiter() {
+    if (woken_) return;
     const std::lock_guard lock(mutex_);
     if (queued_) queue_.remove(*this);
   }
@@ -35,7 +36,11 @@ class Waiter final : private CancelHook {
   boost::asio::awaitable<void> wait() { return spot_.park(this); }
 
   /// What was granted. Empty: cancelled, or dismissed by the queue's owner.
-  std::optional<T> take() noexcept { return std::exchange(value_, std::nullopt); }
+  /// Precondition: `wait` has returned.
+  std::optional<T> take() noexcept {
+    woken_ = true;
+    return std::exchange(value_, std::nullopt);
+  }
 
  private:
   friend class WaiterQueue<T>;
@@ -52,6 +57,7 @@ class Waiter final : private CancelHook {
   ParkingSpot spot_;
   std::optional<T> value_;
   bool queued_ = false;
+  bool woken_ = false;  // out of the queue, which this thread knows without the lock
   Waiter* previous_ = nullptr;
   Waiter* next_ = nullptr;
 };

@@ -31,11 +31,14 @@ namespace detail {
 /// A task id that needs no heap: at most 127 bytes.
 class TaskName {
  public:
+  static constexpr std::size_t size_max = 127;
+  static void check(std::string_view text);  // throws ConfigError
+
   explicit TaskName(std::string_view text);  // throws ConfigError
   std::string_view view() const noexcept { return {text_.data(), size_}; }
 
  private:
-  std::array<char, 127> text_;
+  std::array<char, size_max> text_;
   std::uint8_t size_;
 };
 
@@ -58,7 +61,8 @@ class ResourcePool {
 
   /// Waits for a free worker and leases it to `task_id` (1 to 127 bytes).
   ///
-  /// The lease's time runs from the grant; waiting is never charged.
+  /// The lease's time runs from the grant; waiting is never charged. An idle worker is granted by
+  /// the call itself, so await what it returns soon; errors but a bad id arrive when awaited.
   /// Cancellation: terminal, partial and total; a worker granted at that instant goes to the next
   /// waiter. Errors:       AcquireTimeoutError, PoolSaturatedError, PoolDegradedError,
   /// PoolClosedError; ConfigError
@@ -66,11 +70,12 @@ class ResourcePool {
   /// Threads:      any.
   /// Cost:         O(1); no allocation when a worker is idle.
   boost::asio::awaitable<WorkerLease> acquire_worker(std::string_view task_id,
-                                                     AcquireOptions options = {});
+                                                     const AcquireOptions& options = {});
 
   /// A lease if a worker is idle and nobody waits, else nothing (and one is being started, if the
   /// pool may).
-  std::optional<WorkerLease> try_acquire(std::string_view task_id, AcquireOptions options = {});
+  std::optional<WorkerLease> try_acquire(std::string_view task_id,
+                                         const AcquireOptions& options = {});
 
   /// Starts workers until `count` live (at most max_workers) and are ready.
   /// Errors: PoolDegradedError, PoolClosedError.
@@ -96,6 +101,8 @@ class ResourcePool {
   boost::asio::any_io_executor get_executor() const noexcept;
 
  private:
+  static boost::asio::awaitable<WorkerLease> hand_over(WorkerLease lease);
+
   struct Handle;
   std::shared_ptr<Handle> handle_;
   std::shared_ptr<detail::Core> core_;

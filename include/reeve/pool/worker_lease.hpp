@@ -11,9 +11,12 @@
 #include <span>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace reeve {
+
+class ResourcePool;
 
 namespace detail {
 class Core;
@@ -31,9 +34,12 @@ class Call;
 /// thread. Threads:  one at a time; destruction and `memory_usage` from any.
 class [[nodiscard]] WorkerLease {
  public:
-  WorkerLease(WorkerLease&& other) noexcept;
+  WorkerLease(WorkerLease&& other) noexcept
+      : core_(other.core_), lease_(std::exchange(other.lease_, nullptr)) {}
   WorkerLease& operator=(WorkerLease&& other) noexcept;
-  ~WorkerLease();
+  ~WorkerLease() {
+    if (lease_ != nullptr) reset();
+  }
 
   /// Calls Fn(args...) in the worker and returns its result. The arguments are written at once,
   /// before this returns: nothing is referenced afterwards, except spans and string views that lie
@@ -91,11 +97,12 @@ class [[nodiscard]] WorkerLease {
  private:
   friend class detail::Core;
   friend class detail::Call;
-  WorkerLease(std::shared_ptr<detail::Core> core, detail::Lease& lease) noexcept;
+  friend class ResourcePool;
+  WorkerLease(detail::Core& core, detail::Lease& lease) noexcept : core_(&core), lease_(&lease) {}
   void reset() noexcept;
   std::span<std::byte> allocate(std::size_t bytes);
 
-  std::shared_ptr<detail::Core> core_;
+  detail::Core* core_;  // lives as long as a lease of it does
   detail::Lease* lease_ = nullptr;
 };
 
@@ -121,9 +128,8 @@ class Call {
   Result result();
 
  private:
-  std::shared_ptr<Core> core_;
-  Lease* lease_;
-  std::shared_ptr<void> port_;
+  Core* core_;
+  Lease* lease_;  // owned in part: this keeps the pool's state alive
   RunLimits limits_;
   const codec::TaskDescriptor* task_ = nullptr;
 };

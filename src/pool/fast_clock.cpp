@@ -1,0 +1,56 @@
+// Rating the time stamp counter against the system's clock.
+#include "pool/fast_clock.hpp"
+
+#include <fstream>
+#include <string>
+
+#include "pool/core.hpp"
+
+namespace reeve::detail {
+namespace {
+
+bool counter_trusted() {
+#if defined(__x86_64__)
+  static const bool trusted = [] {
+    std::ifstream file("/sys/devices/system/clocksource/clocksource0/current_clocksource");
+    std::string name;
+    return file >> name && name == "tsc";
+  }();
+  return trusted;
+#else
+  return false;
+#endif
+}
+
+constexpr std::int64_t span_min = 1'000'000;       // ns that a rate is measured over
+constexpr std::int64_t span_max = 10'000'000'000;  // longer ago than this says nothing
+
+}  // namespace
+
+FastClock::FastClock() noexcept {
+  counter_trusted();
+  read();
+}
+
+std::int64_t FastClock::read() noexcept {
+  const std::int64_t now = now_ns();
+  last_ = std::max(last_, now);
+#if defined(__x86_64__)
+  if (!counter_trusted()) return last_;
+  const std::uint64_t ticks = __rdtsc();
+  const std::int64_t span = now - read_at_;
+  if (read_at_ != 0 && span < span_min && ticks > ticks_) return last_;  // too short to rate
+  if (read_at_ != 0 && span < span_max && ticks > ticks_) {
+    const double rate = static_cast<double>(span) / static_cast<double>(ticks - ticks_);
+    ns_per_tick_ = static_cast<std::uint64_t>(rate * 0x1p32);
+    horizon_ = static_cast<std::uint64_t>(static_cast<double>(span_min) / rate);
+  } else {
+    horizon_ = 0;
+  }
+  read_at_ = now;
+  ticks_ = ticks;
+#endif
+  return last_;
+}
+
+}  // namespace reeve::detail
