@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::chrono::seconds heartbeat{60};
 constexpr std::size_t expiry_step = 1000;
+constexpr std::size_t erases_max = 10'000;
 
 }  // namespace
 
@@ -62,8 +63,9 @@ void Engine::run() {
     const bool everything = std::exchange(flush_wanted_, false) || stop_ || late;
     if (everything) batch.dirty.swap(dirty_);
     // With every transaction: one of its rows may take the id of a task that has expired, and the
-    // file must never hold an id twice.
-    if (everything || !batch.tickets.empty()) batch.erases.swap(lazy_erases_);
+    // file must never hold an id twice. And before they are so many that a writer waits for them.
+    if (everything || !batch.tickets.empty() || lazy_erases_.size() >= erases_max)
+      batch.erases.swap(lazy_erases_);
     const bool last = stop_;
     lock.unlock();
     if (journal_ && (!batch.tickets.empty() || !batch.dirty.empty() || !batch.erases.empty() ||

@@ -1,8 +1,11 @@
 // The limiter's environment variables and the faults of its configuration.
 #include <reeve/limits/limiter_config.hpp>
 
+#include <stdlib.h>
+
 #include <cmath>
-#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <reeve/base/error.hpp>
 
 #include "tests/support/pch.hpp"
@@ -93,6 +96,69 @@ TEST(SystemProbe, SeesThisMachine) {
   EXPECT_GT(sample.memory_percent, 0);
   EXPECT_LE(sample.memory_percent, 100);
   EXPECT_GE(probe->sample().cpu_percent, 0);
+}
+
+/// A machine of files: 100 GiB of memory, 30 of them used, and whatever groups a test makes.
+class FakeMachine : public ::testing::Test {
+ protected:
+  FakeMachine() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "reeve-probe-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp");
+    root_ = pattern;
+    write("proc/meminfo", "MemTotal: 104857600 kB\nMemFree: 1 kB\nMemAvailable: 73400320 kB\n");
+    write("proc/stat", "cpu 100 0 100 800 0 0 0 0 0 0\n");
+    write("proc/self/cgroup", "0::/system.slice/app.service\n");
+  }
+  ~FakeMachine() override { std::filesystem::remove_all(root_); }
+  void write(const std::string& file, const std::string& text) const {
+    std::filesystem::create_directories((root_ / file).parent_path());
+    std::ofstream(root_ / file) << text;
+  }
+  void group(const std::string& name, const char* memory_max, const char* memory,
+             const char* cpu_max, const char* usage_usec) const {
+    const std::string folder = "sys/fs/cgroup/" + name + "/";
+    write(folder + "memory.max", memory_max);
+    write(folder + "memory.current", memory);
+    write(folder + "cpu.max", cpu_max);
+    write(folder + "cpu.stat", std::string("usage_usec ") + usage_usec + "\nuser_usec 1\n");
+  }
+  std::filesystem::path root_;
+};
+
+TEST_F(FakeMachine, WithoutGroupsTheMachineCounts) {
+  const auto probe = make_system_probe(root_.string());
+  auto sample = probe->sample();
+  EXPECT_EQ(sample.memory_total, 100_GiB);
+  EXPECT_NEAR(sample.memory_percent, 30, 0.01);
+  EXPECT_EQ(sample.cpu_percent, 0) << "nothing to compare with yet";
+  write("proc/stat", "cpu 160 0 115 825 0 0 0 0 0 0\n");
+  EXPECT_NEAR(probe->sample().cpu_percent, 75, 0.01);
+}
+
+TEST_F(FakeMachine, AGroupWithoutLimitsChangesNothing) {
+  group("system.slice/app.service", "max", "5", "max 100000", "77");
+  EXPECT_EQ(make_system_probe(root_.string())->sample().memory_total, 100_GiB);
+}
+
+TEST_F(FakeMachine, TheOwnLimitCountsAsTheWholeMachine) {
+  group("system.slice/app.service", "1073741824", "536870912", "50000 100000", "0");
+  const auto probe = make_system_probe(root_.string());
+  const auto sample = probe->sample();
+  EXPECT_EQ(sample.memory_total, 1_GiB);
+  EXPECT_NEAR(sample.memory_percent, 50, 0.01);
+  group("system.slice/app.service", "1073741824", "536870912", "50000 100000", "999999999");
+  EXPECT_EQ(probe->sample().cpu_percent, 100) << "half a core, all of it used";
+}
+
+TEST_F(FakeMachine, ALimitAboveTheOwnGroupCountsWhereItIsTighter) {
+  group("system.slice/app.service", "1073741824", "536870912", "max 100000", "0");
+  group("system.slice", "2147483648", "2040109465", "200000 100000", "0");
+  const auto probe = make_system_probe(root_.string());
+  const auto sample = probe->sample();
+  EXPECT_EQ(sample.memory_total, 2_GiB);
+  EXPECT_NEAR(sample.memory_percent, 95, 0.01);
+  group("system.slice", "2147483648", "2040109465", "200000 100000", "999999999");
+  EXPECT_EQ(probe->sample().cpu_percent, 100);
 }
 
 }  // namespace
