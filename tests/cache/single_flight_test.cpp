@@ -88,7 +88,7 @@ TEST_P(SingleFlight, AHundredThousandWaitersOnTwoThreadsOneCall) {
   Cache cache(context.get_executor());
   Factory factory;
   factory.fail = GetParam();
-  std::atomic<int> served{0}, failed{0}, begun{0};
+  std::atomic<int> served{0}, failed{0};
   const auto caller = [&](std::exception_ptr e, Cache::Handle) { ++(e ? failed : served); };
   auto opener = [&]() -> awaitable<void> {
     while (cache.stats().waiting != static_cast<std::size_t>(many))
