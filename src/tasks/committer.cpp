@@ -159,6 +159,7 @@ void Engine::commit(Batch batch) {
       health_.degraded = false;
     }
     settle(batch, false);
+    journal_->maintain();
   } catch (const TaskError& error) {
     if (error.code() == TaskErrc::storage_full) {
       // A full disk still lets tasks be deleted.

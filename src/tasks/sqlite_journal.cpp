@@ -56,6 +56,7 @@ class SqliteJournal final : public Journal {
 
   JournalMeta load(const std::function<void(std::shared_ptr<RecordData>)>& record) override;
   void commit(std::span<const JournalRow> rows, const JournalMeta* meta) override;
+  void maintain() noexcept override;
   void close(const JournalMeta& meta) noexcept override;
 
  private:
@@ -68,7 +69,7 @@ class SqliteJournal final : public Journal {
   void write_meta(const JournalMeta& meta);
   void put_meta(const char* key, std::int64_t value);
   void transact(std::span<const JournalRow> rows, const JournalMeta* meta);
-  void checkpoint();
+  void checkpoint() noexcept;
   void make_reserve() noexcept;
   bool drop_reserve() noexcept;
   std::string reserve_path() const { return path_ + "-reserve"; }
@@ -117,7 +118,7 @@ void SqliteJournal::configure() {
   db_.run(sync_ == DiskSync::full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL");
   db_.run("PRAGMA secure_delete=OFF");
   db_.run("PRAGMA wal_autocheckpoint=0");  // checkpoint() does it, to see its errors
-  db_.run("PRAGMA journal_size_limit=16777216");
+  db_.run("PRAGMA journal_size_limit=67108864");
   db_.run("PRAGMA cache_size=-8192");
   sqlite3_wal_hook(db_.get(), &on_wal, this);
   // Takes the exclusive lock now instead of at the first write.
@@ -301,11 +302,15 @@ void SqliteJournal::commit(std::span<const JournalRow> rows, const JournalMeta* 
     if (e.code() != TaskErrc::storage_full || !only_erases || !drop_reserve()) throw;
     transact(rows, meta);
   }
-  if (wal_frames_ >= checkpoint_frames_) checkpoint();
-  if (!reserve_there_ && reserve_bytes_ != 0) make_reserve();
 }
 
-void SqliteJournal::checkpoint() {
+void SqliteJournal::maintain() noexcept {
+  if (must_reopen_) return;
+  if (wal_frames_ >= checkpoint_frames_) checkpoint();
+  if (!reserve_there_) make_reserve();
+}
+
+void SqliteJournal::checkpoint() noexcept {
   // A failure here loses nothing, the log keeps every row; but the connection is not used again.
   const int rc =
       sqlite3_wal_checkpoint_v2(db_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
