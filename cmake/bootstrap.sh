@@ -39,7 +39,7 @@ packages_of() {
     demo) echo "$build" ;;
     test | full | consumer) echo "$build $tests clang-format-19" ;;
     asan | tsan | clang) echo "$build $tests clang-19 llvm-19 libclang-rt-19-dev" ;;
-    bench) echo "$build libbenchmark-dev python3 python3-joblib python3-psutil python3-pebble" ;;
+    bench) echo "$build libbenchmark-dev redis-server python3 python3-joblib python3-psutil python3-pebble" ;;
     *) return 1 ;;
   esac
 }

@@ -1,5 +1,6 @@
 // The committer thread: takes the whole queue, one transaction, then tells everyone.
 #include <algorithm>
+#include <boost/asio/post.hpp>
 
 #include "tasks/engine.hpp"
 
@@ -8,6 +9,7 @@ namespace {
 
 constexpr std::chrono::seconds heartbeat{60};
 constexpr std::size_t expiry_step = 1000;
+constexpr std::size_t erases_max = 10'000;
 
 }  // namespace
 
@@ -53,13 +55,17 @@ void Engine::run() {
       else
         queue_changed_.wait_until(lock, std::min(wake, now + std::chrono::hours{1}));
     }
+    if (!stop_) wait_for_more(lock);
     Batch batch;
     batch.tickets.swap(queue_);
+    last_batch_ = batch.tickets.size();
     const bool late = steady_clock::now() >= dirty_since_ + config_.relaxed_delay;
-    if (stop_ || std::exchange(flush_wanted_, false) || late) {
-      batch.dirty.swap(dirty_);
+    const bool everything = std::exchange(flush_wanted_, false) || stop_ || late;
+    if (everything) batch.dirty.swap(dirty_);
+    // With every transaction: one of its rows may take the id of a task that has expired, and the
+    // file must never hold an id twice. And before they are so many that a writer waits for them.
+    if (everything || !batch.tickets.empty() || lazy_erases_.size() >= erases_max)
       batch.erases.swap(lazy_erases_);
-    }
     const bool last = stop_;
     lock.unlock();
     if (journal_ && (!batch.tickets.empty() || !batch.dirty.empty() || !batch.erases.empty() ||
@@ -69,6 +75,16 @@ void Engine::run() {
     lock.lock();
     if (last && queue_.empty()) return;
   }
+}
+
+/// The first writer of a crowd that has just been answered is back before the others. Where a sync
+/// is slow, taking it alone would cost all of them a second one.
+void Engine::wait_for_more(std::unique_lock<std::mutex>& lock) {
+  constexpr std::chrono::microseconds pause{100};
+  if (last_commit_took_ < 10 * pause || queue_.empty() || queue_.size() >= last_batch_) return;
+  lock.unlock();
+  std::this_thread::sleep_for(pause);
+  lock.lock();
 }
 
 void Engine::gather(Batch& batch) {
@@ -133,6 +149,7 @@ void Engine::commit(Batch batch) {
   try {
     if (!batch.rows.empty() || with_meta) journal_->commit(batch.rows, with_meta ? &beat : nullptr);
     if (with_meta) meta_written_ = now;
+    last_commit_took_ = std::chrono::steady_clock::now() - now;
     repairs_.clear();
     {
       const std::lock_guard lock(queue_mutex_);
@@ -141,6 +158,7 @@ void Engine::commit(Batch batch) {
       health_.degraded = false;
     }
     settle(batch, false);
+    journal_->maintain();
   } catch (const TaskError& error) {
     if (error.code() == TaskErrc::storage_full) {
       // A full disk still lets tasks be deleted.
@@ -178,12 +196,61 @@ void Engine::settle_ticket(const TicketPtr& ticket) {
       }
     }
   }
-  ticket->finish(nullptr);
+}
+
+/// Wakes those who wait, with one post for each executor: a post for each of them would make this
+/// thread and theirs fight for the same lock, once per answer.
+void Engine::announce(const std::vector<TicketPtr>& durable) {
+  struct Group {
+    boost::asio::any_io_executor home;
+    std::vector<TicketPtr> tickets;
+  };
+  constexpr std::size_t groups_max = 8;
+  std::vector<Group> groups;
+  for (const TicketPtr& t : durable) {
+    std::unique_lock lock(t->mutex);
+    if (t->sleeper == nullptr) {
+      t->done = true;
+      continue;
+    }
+    auto at = std::find_if(groups.begin(), groups.end(),
+                           [&](const Group& g) { return g.home == t->home; });
+    if (at == groups.end() && groups.size() < groups_max)
+      at = groups.insert(groups.end(), Group{t->home, {}});
+    if (at != groups.end()) {
+      at->tickets.push_back(t);
+    } else {
+      lock.unlock();
+      t->finish(nullptr);
+    }
+  }
+  for (Group& g : groups) {
+    while (!g.tickets.empty()) {
+      const TicketPtr first = g.tickets.back();
+      // As long as it is locked, its coroutine is there, and so is the executor.
+      const std::lock_guard lock(first->mutex);
+      if (first->sleeper == nullptr) {
+        first->done = true;
+        g.tickets.pop_back();
+        continue;
+      }
+      boost::asio::post(g.home, [tickets = std::move(g.tickets)] {
+        for (const TicketPtr& t : tickets) t->finish(nullptr);
+      });
+      break;
+    }
+  }
 }
 
 void Engine::settle(Batch& batch, bool erases_only) {
+  std::vector<TicketPtr> durable;
+  durable.reserve(batch.tickets.size());
   for (const TicketPtr& t : batch.tickets)
-    if (!erases_only || (t->entry && !t->data)) settle_ticket(t);
+    if (!erases_only || (t->entry && !t->data)) {
+      settle_ticket(t);
+      durable.push_back(t);
+    }
+  announce(durable);
   if (erases_only) {
     std::erase_if(batch.tickets, [](const TicketPtr& t) { return t->entry && !t->data; });
     std::erase_if(batch.rows, [](const JournalRow& r) { return !r.data; });

@@ -9,8 +9,6 @@ from cpp_text import blanked, bracket_pairs, line_of, without_directives
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 400, 70
 # To be split; until then they may not grow: lines of the file, and of its longest function.
 OVERLONG = {
-    "src/cache/model_cache.cpp": (421, 70),
-    "src/limits/resource_limiter.cpp": (438, 70),
     "src/pool/process_backend.cpp": (419, 70),
     "src/mcmc/run.cpp": (400, 71),
 }
