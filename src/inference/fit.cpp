@@ -85,8 +85,7 @@ class Fitter {
     for (Fit& fit : fits) {
       if (!fit.log_marginal.converged) continue;
       fit.of_data = fit.log_marginal;
-      fit.of_data.value +=
-          Standard(data_, fit.mechanism->record().scale).log_jacobian(data_.x.size());
+      fit.of_data.value += Standard(data_, fit.mechanism->record()).log_jacobian(data_.x.size());
       highest = std::max(highest, fit.of_data.value);
     }
     for (Fit& fit : fits) {

@@ -21,7 +21,7 @@ struct Weighted {
 // f(highest cause) - f(lowest cause) of each draw, in the data's units.
 std::vector<double> strengths(const LinkData& data, const Mechanism& mechanism,
                               const mcmc::Run& run) {
-  const Standard standard(data, mechanism.record().scale);
+  const Standard standard(data, mechanism.record());
   const auto [low, high] = std::minmax_element(data.x.begin(), data.x.end());
   const double from = standard.cause(*low), to = standard.cause(*high);
   std::vector<double> theta(mechanism.parameters().size()), out;

@@ -197,6 +197,10 @@ Mechanism& Mechanism::scale(CauseScale scale) noexcept {
   record_.scale = scale;
   return *this;
 }
+Mechanism& Mechanism::through_zero() noexcept {
+  record_.through_zero = true;
+  return *this;
+}
 Mechanism& Mechanism::weight(double weight) {
   if (!(weight > 0) || !std::isfinite(weight))
     throw ConfigError(

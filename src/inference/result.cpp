@@ -141,7 +141,7 @@ mcmc::PredictiveBand InferenceResult::band(std::string_view mechanism, std::size
                                            double interval) const {
   const mcmc::Run run = this->run(mechanism);
   const Mechanism& m = candidate(mechanism);
-  const Standard standard(*data_, m.record().scale);
+  const Standard standard(*data_, m.record());
   const auto [low, high] = std::minmax_element(data_->x.begin(), data_->x.end());
   mcmc::PredictiveBand band;
   std::vector<double> theta(m.parameters().size());

@@ -44,23 +44,20 @@ mcmc::Family sampler_family(Family family) noexcept {
   }
 }
 
-Standard::Standard(const LinkData& data, CauseScale cause_scale) {
+Standard::Standard(const LinkData& data, const MechanismRecord& mechanism) {
+  const CauseScale cause_scale = mechanism.scale;
   const auto [low, high] = std::minmax_element(data.x.begin(), data.x.end());
   if (cause_scale == CauseScale::range) from = *low, width = *high - *low;
   if (cause_scale == CauseScale::ratio) width = std::max(std::abs(*low), std::abs(*high));
+  if (cause_scale == CauseScale::raw) return;
   const double mean = mean_of(data.y);
-  switch (data.family) {
-    case Family::normal:
-    case Family::student:
-      shifts_effect = cause_scale != CauseScale::raw;
-      if (shifts_effect) centre = mean, scale = deviation_of(data.y);
-      break;
-    case Family::bernoulli:
-      if (cause_scale != CauseScale::raw) centre = std::log(mean / (1 - mean));
-      break;
-    default:
-      if (cause_scale != CauseScale::raw) centre = std::log(mean);
-  }
+  shifts_effect = data.family == Family::normal || data.family == Family::student;
+  if (shifts_effect) scale = deviation_of(data.y);
+  if (mechanism.through_zero) return;
+  if (shifts_effect)
+    centre = mean;
+  else
+    centre = data.family == Family::bernoulli ? std::log(mean / (1 - mean)) : std::log(mean);
 }
 
 double Standard::factor(Unit unit) const noexcept {
@@ -116,7 +113,7 @@ mcmc::Parameters parameters_of(const LinkData& data, const Mechanism& mechanism)
 }  // namespace
 
 mcmc::Density density_of(const LinkData& data, const Mechanism& mechanism) {
-  const Standard standard(data, mechanism.record().scale);
+  const Standard standard(data, mechanism.record());
   const std::vector<double> x = standardised(data.x, standard.from, standard.width);
   std::vector<double> y =
       standard.shifts_effect ? standardised(data.y, standard.centre, standard.scale) : data.y;
@@ -180,7 +177,7 @@ mcmc::ParameterSummary derived_of(const mcmc::Run& run, const Mechanism& mechani
 
 std::vector<mcmc::ParameterSummary> summary_of(const mcmc::Run& run, const LinkData& data,
                                                const Mechanism& mechanism) {
-  const Standard standard(data, mechanism.record().scale);
+  const Standard standard(data, mechanism.record());
   auto rows = run.summary();
   const std::size_t own = mechanism.parameters().size();
   for (std::size_t i = 0; i < rows.size(); ++i) {

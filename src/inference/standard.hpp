@@ -13,7 +13,7 @@ struct Standard {
   double centre = 0, scale = 1, from = 0, width = 1;
   bool shifts_effect = false;  ///< the effect is standardised; else `centre` is an offset
 
-  Standard(const LinkData& data, CauseScale cause);
+  Standard(const LinkData& data, const MechanismRecord& mechanism);
   double cause(double x) const noexcept { return (x - from) / width; }
   double level(double value) const noexcept { return centre + scale * value; }
   /// What turns a parameter of this unit back: value * factor + shift.

@@ -102,6 +102,32 @@ TEST(Infer, ParametersAreInTheUnitsOfTheData) {
   EXPECT_EQ(rows.back().name, "emax");
 }
 
+TEST(Infer, ZeroStaysZeroWhereAMechanismSaysSo) {
+  auto menten = mechanism<2>("menten", [](const auto& x, auto t) { return t[0] * x / (x + t[1]); });
+  menten.parameter("Vm", mcmc::normal(0, 5), Unit::change)
+      .parameter("K", mcmc::lognormal(-1.2, 1), Unit::point)
+      .scale(CauseScale::ratio)
+      .through_zero();
+  mcmc::Random random(4);
+  std::vector<double> x, y;
+  for (int i = 0; i < 100; ++i) {
+    x.push_back(random.uniform(1, 300));
+    y.push_back(7000 * x.back() / (x.back() + 40) + 300 * random.normal());
+  }
+  CausalLink link;
+  link.cause = "x";
+  link.effect = "y";
+  link.data.add("x", x).add("y", y);
+  InferOptions options;
+  options.candidates = {null(), linear(), emax(), menten};
+  const auto result = infer_here(link, options);
+  EXPECT_EQ(result.type(), "menten") << result.to_json();
+  const auto& rows = result.best().summary;
+  EXPECT_LT(std::abs(rows[0].mean - 7000), 4 * rows[0].sd);
+  EXPECT_LT(std::abs(rows[1].mean - 40), 4 * rows[1].sd);
+  EXPECT_LT(std::abs(rows[2].mean - 300), 4 * rows[2].sd);
+}
+
 // Evidence of the linear model by quadrature over level, slope and log sigma.
 TEST(Infer, LogMarginalsEqualQuadrature) {
   InferOptions options;

@@ -57,6 +57,7 @@ struct MechanismRecord {
   double weight = 1;
   bool effect = true;
   bool linear = false;
+  bool through_zero = false;
   std::string derived;  ///< name of a quantity computed from the parameters; empty: none
   Unit derived_unit = Unit::none;
   std::uint64_t module = 0, offset = 0;
@@ -70,6 +71,9 @@ class Mechanism {
   /// prior: an improper prior has no marginal likelihood.
   Mechanism& parameter(std::string name, mcmc::Prior prior, Unit unit = Unit::none);
   Mechanism& scale(CauseScale scale) noexcept;
+  /// Keeps the effect's zero where it is: the effect is only divided by its standard deviation, not
+  /// centred. For mechanisms without a level of their own, such as Vm x / (x + K).
+  Mechanism& through_zero() noexcept;
   /// Prior probability relative to the other candidates; default 1. Errors: ConfigError unless
   /// positive and finite.
   Mechanism& weight(double weight);
