@@ -1,18 +1,14 @@
-// Planning: which resource each piece of a gang goes to. Accounts stay as they are.
+// Which resource a piece goes to. Accounts stay as they are.
 #include <algorithm>
 
+#include "alloc/fraction.hpp"
 #include "reeve/alloc/reservation_manager.hpp"
 
 namespace reeve::alloc {
 
 namespace {
 
-__extension__ typedef __int128 Wide;
-
-// value / of in millionths, rounded down; exact enough to rank, the same everywhere.
-std::int64_t ppm(std::int64_t value, std::int64_t of) {
-  return of == 0 ? 0 : static_cast<std::int64_t>(Wide{value} * 1'000'000 / of);
-}
+using detail::ppm;
 
 Refusal unusable(std::string why) {
   return {.code = Code::invalid_request, .subject = std::move(why)};
@@ -257,9 +253,11 @@ Result<std::size_t> ReservationManager::place_piece(const Request& request, cons
   const bool plain = request.spread == Spread::any || request.spread == Spread::strict_pack;
   bool blocked = false;
   std::size_t best = SIZE_MAX;
+  ranked_.clear();
   std::pair<std::int64_t, std::int64_t> best_score{};
   for (std::size_t r = 0; r < resources_.size(); ++r) {
     if (!class_ok_[class_of_[r]] || !fits(r, amount, window)) continue;
+    if (rule_ && !rule_allows(r, demand, amount)) continue;
     if (only_domain != INT64_MIN && domain_of(r, request.spread_domain) != only_domain) continue;
     if (!affinity_allows(request, r)) {
       blocked = true;
@@ -277,7 +275,10 @@ Result<std::size_t> ReservationManager::place_piece(const Request& request, cons
       }
       rank += request.spread == Spread::pack ? (used > 0 ? 0 : 1) : used;
     }
-    const std::pair score{rank, base_score(r, demand, amount, strategy)};
+    if (rule_ && best != SIZE_MAX && rank < best_score.first) ranked_.clear();
+    if (rule_ && (best == SIZE_MAX || rank <= best_score.first))
+      ranked_.push_back(static_cast<std::uint32_t>(r));
+    const std::pair score{rank, rule_ ? 0 : base_score(r, demand, amount, strategy)};
     if (best == SIZE_MAX || score < best_score) {
       best = r;
       best_score = score;
@@ -285,97 +286,7 @@ Result<std::size_t> ReservationManager::place_piece(const Request& request, cons
     }
   }
   if (best == SIZE_MAX) return explain(demand, amount, blocked);
-  return best;
-}
-
-Result<void> ReservationManager::place_gang(const Request& request, Strategy strategy,
-                                            Window window, bool least, std::int64_t only_domain) {
-  clear_plan();
-  Amounts sum;
-  for (const auto& demand : request.gang) {
-    const bool elastic = !demand.least.is_zero();
-    const Amounts& amount = least && elastic ? demand.least : demand.amount;
-    for (std::int32_t k = 0; k < demand.count; ++k) {
-      auto at = place_piece(request, demand, amount, strategy, window, only_domain);
-      if (!at) return at.refusal();
-      plan_.push_back({static_cast<ResourceId>(*at), amount, elastic ? demand.least : amount});
-      overlay_[*at] += amount;
-      touched_.push_back(static_cast<std::uint32_t>(*at));
-      if (request.spread != Spread::any)
-        used_domains_.emplace_back(domain_of(*at, request.spread_domain), 1);
-      sum += amount;
-    }
-  }
-  if (request.quota != QuotaId::none) return ledger_.quotas().check(request.quota, sum);
-  return {};
-}
-
-Result<void> ReservationManager::place_packed(const Request& request, Strategy strategy,
-                                              Window window, bool least) {
-  std::vector<std::int64_t> tried;
-  Result<void> last = Refusal{.code = Code::affinity, .subject = "strict_pack"};
-  for (std::size_t r = 0; r < resources_.size(); ++r) {
-    const auto domain = domain_of(r, request.spread_domain);
-    if (std::find(tried.begin(), tried.end(), domain) != tried.end()) continue;
-    tried.push_back(domain);
-    last = place_gang(request, strategy, window, least, domain);
-    if (last) return last;
-  }
-  return last;
-}
-
-Result<void> ReservationManager::make_plan(const Request& request, Strategy strategy,
-                                           Window window) {
-  const auto attempt = [&](bool least) {
-    return request.spread == Spread::strict_pack
-               ? place_packed(request, strategy, window, least)
-               : place_gang(request, strategy, window, least, INT64_MIN);
-  };
-  auto full = attempt(false);
-  if (full) return full;
-  const bool elastic = std::any_of(request.gang.begin(), request.gang.end(),
-                                   [](const Demand& d) { return !d.least.is_zero(); });
-  return elastic ? attempt(true) : full;
-}
-
-Result<std::vector<Line>> ReservationManager::plan(const Request& request, Strategy strategy,
-                                                   std::span<const ReservationId> without) {
-  settle();
-  if (auto ok = validate_request(request, strategy); !ok) return ok.refusal();
-  for (const auto& id : without)
-    if (!find(id)) return refuse_ended(id);
-  const Time start = std::max(request.not_before, now());
-  const Time end = request.duration > forever - start ? forever : start + request.duration;
-  hide(without, true);
-  auto ok = make_plan(request, strategy, {start, end});
-  std::vector<Line> lines = plan_;
-  clear_plan();
-  hide(without, false);
-  if (!ok) return ok.refusal();
-  return lines;
-}
-
-Result<Time> ReservationManager::earliest(const Request& request, Strategy strategy) {
-  settle();
-  if (auto ok = validate_request(request, strategy); !ok) return ok.refusal();
-  std::vector<Time> instants{std::max(request.not_before, now())};
-  for (const auto& r : slots_) {
-    if (terminal(r.state) || r.overrun || r.end == forever) continue;
-    const Time late = r.started ? 0 : std::max<Time>(0, now() - r.start);
-    if (r.end + late > instants[0]) instants.push_back(r.end + late);
-  }
-  std::sort(instants.begin(), instants.end());
-  instants.erase(std::unique(instants.begin(), instants.end()), instants.end());
-  Result<void> first;
-  for (std::size_t i = 0; i < instants.size(); ++i) {
-    const Time end =
-        request.duration > forever - instants[i] ? forever : instants[i] + request.duration;
-    auto ok = make_plan(request, strategy, {instants[i], end});
-    clear_plan();
-    if (ok) return instants[i];
-    if (i == 0) first = ok;
-  }
-  return first.refusal();
+  return rule_ ? choose_by_rule(demand, amount) : best;
 }
 
 }  // namespace reeve::alloc

@@ -68,8 +68,14 @@ std::uint32_t ReservationManager::intern_owner(std::string_view name) {
   if (const auto at = owner_ids_.find(name); at != owner_ids_.end()) return at->second;
   const auto id = static_cast<std::uint32_t>(owner_names_.size());
   owner_names_.emplace_back(name);
+  live_of_.push_back(0);
   owner_ids_.emplace(std::string(name), id);
   return id;
+}
+
+std::optional<std::uint32_t> ReservationManager::find_owner(std::string_view requester) const {
+  const auto at = owner_ids_.find(requester);
+  return at == owner_ids_.end() ? std::nullopt : std::optional(at->second);
 }
 
 Column ReservationManager::column_of(const Reservation& r) const {
@@ -106,6 +112,7 @@ ReservationId ReservationManager::open_slot(std::string_view requester, const Re
   Reservation& r = slots_[id.slot];
   const Time at = now();
   r.owner = intern_owner(requester);
+  ++live_of_[r.owner];
   r.quota = request.quota;
   r.priority = request.priority;
   r.state = State::held;
@@ -147,6 +154,7 @@ void ReservationManager::finish(ReservationId id, State how) {
   }
   if (r.tags)
     for (const auto& a : r.tags->affinity) hard_anti_live_ -= a.anti && a.hard;
+  --live_of_[r.owner];
   std::erase(due_, id);
   r.tags.reset();
   r.lines.clear();

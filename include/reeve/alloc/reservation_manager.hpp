@@ -13,6 +13,9 @@
 
 namespace reeve::alloc {
 
+struct Candidate;
+struct PlacementRule;
+
 enum class ReleaseOutcome : std::uint8_t { released, partly_released, already_released };
 
 /// Bounds and defaults of a manager.
@@ -79,6 +82,11 @@ class ReservationManager {
                                            Strategy strategy = Strategy::balanced,
                                            std::optional<Time> ttl = std::nullopt);
 
+  /// The same, placed by a rule of policy.hpp.
+  Result<ReservationId> create_reservation(std::string_view requester, const Request& request,
+                                           const PlacementRule& rule,
+                                           std::optional<Time> ttl = std::nullopt);
+
   /// Errors: expired, wrong_state, unknown_reservation. Confirming twice is confirming once.
   Result<void> confirm_reservation(ReservationId id);
 
@@ -125,6 +133,10 @@ class ReservationManager {
   const Resource& resource(ResourceId id) const { return resources_[static_cast<std::size_t>(id)]; }
   std::size_t resource_count() const noexcept { return resources_.size(); }
   const std::string& owner_name(std::uint32_t owner) const { return owner_names_[owner]; }
+  /// Position in Ledger::owners() of a requester that ever reserved something.
+  std::optional<std::uint32_t> find_owner(std::string_view requester) const;
+  /// Live reservations of an owner.
+  std::int64_t live_of(std::uint32_t owner) const { return live_of_[owner]; }
 
   const Ledger& ledger() const noexcept { return ledger_; }
   const Dimensions& dimensions() const noexcept { return dims_; }
@@ -179,6 +191,8 @@ class ReservationManager {
   bool domain_has(std::size_t resource, const Affinity& rule) const;
   std::int64_t base_score(std::size_t resource, const Demand& demand, const Amounts& amount,
                           Strategy strategy) const;
+  std::size_t choose_by_rule(const Demand& demand, const Amounts& amount) const;
+  bool rule_allows(std::size_t resource, const Demand& demand, const Amounts& amount) const;
   std::int64_t domain_of(std::size_t resource, const std::string& key) const;
   void clear_plan();
   void hide(std::span<const ReservationId> ids, bool hidden);
@@ -202,6 +216,7 @@ class ReservationManager {
     }
   };
   std::unordered_map<std::string, std::uint32_t, NameHash, std::equal_to<>> owner_ids_;
+  std::vector<std::int64_t> live_of_;  // by owner
   std::vector<Reservation> slots_;
   std::vector<std::uint32_t> free_slots_;
   std::vector<Timer> timers_;  // min-heap; stale entries are skipped
@@ -213,6 +228,8 @@ class ReservationManager {
   std::size_t expired_ = 0;
 
   // Scratch of one plan.
+  const PlacementRule* rule_ = nullptr;
+  std::vector<std::uint32_t> ranked_;  // candidates of the lowest rank, for rule_
   std::vector<Line> plan_;
   std::vector<Amounts> overlay_;
   std::vector<std::uint32_t> touched_;
