@@ -2,10 +2,12 @@
 #pragma once
 
 #include "reeve/alloc/capability.hpp"
+#include "reeve/alloc/contention.hpp"
 #include "reeve/alloc/device_cluster.hpp"
 #include "reeve/alloc/ledger.hpp"
 #include "reeve/alloc/model.hpp"
 #include "reeve/alloc/policy.hpp"
+#include "reeve/alloc/preemption.hpp"
 #include "reeve/alloc/quantity.hpp"
 #include "reeve/alloc/quota.hpp"
 #include "reeve/alloc/reservation_manager.hpp"

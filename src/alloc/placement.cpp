@@ -61,14 +61,15 @@ void ReservationManager::clear_plan() {
   used_domains_.clear();
 }
 
-void ReservationManager::hide(std::span<const ReservationId> ids, bool hidden) {
+void ReservationManager::look_at(std::span<const ReservationId> ids, Seen how) {
   for (const auto& id : ids) {
-    if (hidden_[id.slot] == (hidden ? 1 : 0)) continue;
-    hidden_[id.slot] = hidden ? 1 : 0;
     const Reservation& r = slots_[id.slot];
-    if (r.quota == QuotaId::none) continue;
-    for (const auto& line : r.lines)
-      ledger_.quotas().charge(r.quota, hidden ? Amounts{} - line.amount : line.amount);
+    Amounts before;
+    Amounts after;
+    for (const auto& line : r.lines) before += hidden_part(id.slot, line);
+    hidden_[id.slot] = how;
+    for (const auto& line : r.lines) after += hidden_part(id.slot, line);
+    if (r.quota != QuotaId::none) ledger_.quotas().charge(r.quota, before - after);
   }
 }
 
@@ -77,19 +78,20 @@ Amounts ReservationManager::peak(std::size_t resource, Window window) {
   Amounts usage;
   for (auto slot : on_resource_[resource]) {
     const Reservation& r = slots_[slot];
-    if (hidden_[slot]) continue;
+    if (hidden_[slot] == Seen::gone) continue;
     Window w{r.started ? INT64_MIN : std::max(r.start, now()), r.overrun ? forever : r.end};
     // A booking that starts late keeps its length.
     if (!r.started && r.end != forever) w.end = w.start + (r.end - r.start);
     if (w.start >= window.end || w.end <= window.start) continue;
     for (const auto& line : r.lines) {
       if (static_cast<std::size_t>(line.resource) != resource) continue;
+      const Amounts amount = line.amount - hidden_part(slot, line);
       if (w.start <= window.start) {
-        usage += line.amount;
+        usage += amount;
       } else {
-        steps_.push_back({w.start, line.amount});
+        steps_.push_back({w.start, amount});
       }
-      if (w.end < window.end) steps_.push_back({w.end, Amounts{} - line.amount});
+      if (w.end < window.end) steps_.push_back({w.end, Amounts{} - amount});
     }
   }
   std::sort(steps_.begin(), steps_.end(), [](const Step& a, const Step& b) { return a.at < b.at; });
@@ -109,9 +111,9 @@ bool ReservationManager::fits(std::size_t resource, const Amounts& amount, Windo
   if (window.start <= now() && bookings_on_[resource] == 0) {
     Amounts free = account.free();
     for (auto slot : on_resource_[resource]) {
-      if (!hidden_[slot]) continue;
+      if (hidden_[slot] == Seen::whole) continue;
       for (const auto& line : slots_[slot].lines)
-        if (static_cast<std::size_t>(line.resource) == resource) free += line.amount;
+        if (static_cast<std::size_t>(line.resource) == resource) free += hidden_part(slot, line);
     }
     for (DimId d = 0; d < max_dims; ++d)
       if (amount[d] > 0 && wanted[d] > free[d]) return false;
@@ -142,7 +144,8 @@ bool ReservationManager::domain_has(std::size_t resource, const Affinity& rule) 
   for (std::size_t r = 0; r < on_resource_.size(); ++r) {
     if (rule.domain.empty() ? r != resource : domain_of(r, rule.domain) != domain) continue;
     for (auto slot : on_resource_[r])
-      if (!hidden_[slot] && slots_[slot].tags && slots_[slot].tags->label == rule.label)
+      if (hidden_[slot] != Seen::gone && slots_[slot].tags &&
+          slots_[slot].tags->label == rule.label)
         return true;
   }
   return false;
@@ -155,7 +158,7 @@ bool ReservationManager::affinity_allows(const Request& request, std::size_t res
   // Those already here may refuse the newcomer.
   for (std::size_t r = 0; r < on_resource_.size(); ++r)
     for (auto slot : on_resource_[r]) {
-      if (hidden_[slot] || !slots_[slot].tags) continue;
+      if (hidden_[slot] == Seen::gone || !slots_[slot].tags) continue;
       for (const auto& rule : slots_[slot].tags->affinity)
         if (rule.hard && rule.anti && rule.label == request.label &&
             domain_of(r, rule.domain) == domain_of(resource, rule.domain))

@@ -106,18 +106,22 @@ Result<void> ReservationManager::make_plan(const Request& request, Strategy stra
 }
 
 Result<std::vector<Line>> ReservationManager::plan(const Request& request, Strategy strategy,
-                                                   std::span<const ReservationId> without) {
+                                                   std::span<const ReservationId> without,
+                                                   std::span<const ReservationId> shrunk) {
   settle();
   if (auto ok = validate_request(request, strategy); !ok) return ok.refusal();
-  for (const auto& id : without)
-    if (!find(id)) return refuse_ended(id);
+  for (const auto& ids : {without, shrunk})
+    for (const auto& id : ids)
+      if (!find(id)) return refuse_ended(id);
   const Time start = std::max(request.not_before, now());
   const Time end = request.duration > forever - start ? forever : start + request.duration;
-  hide(without, true);
+  look_at(shrunk, Seen::least);
+  look_at(without, Seen::gone);
   auto ok = make_plan(request, strategy, {start, end});
   std::vector<Line> lines = plan_;
   clear_plan();
-  hide(without, false);
+  look_at(without, Seen::whole);
+  look_at(shrunk, Seen::whole);
   if (!ok) return ok.refusal();
   return lines;
 }

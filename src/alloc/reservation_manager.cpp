@@ -45,7 +45,7 @@ std::uint64_t digest(std::string_view requester, const Request& r) {
     }
     for (auto p : d.preferred) h = mix(h, static_cast<std::uint64_t>(p));
   }
-  h = mix(h, static_cast<std::uint64_t>(r.quota));
+  h = mix(mix(h, static_cast<std::uint64_t>(r.quota)), r.identity);
   h = mix(h, static_cast<std::uint64_t>(r.priority));
   h = mix(h, static_cast<std::uint64_t>(r.spread));
   text(r.spread_domain);
@@ -105,7 +105,7 @@ ReservationId ReservationManager::open_slot(std::string_view requester, const Re
   if (free_slots_.empty()) {
     free_slots_.push_back(static_cast<std::uint32_t>(slots_.size()));
     slots_.emplace_back();
-    hidden_.push_back(0);
+    hidden_.push_back(Seen::whole);
   }
   const ReservationId id{free_slots_.back(), slots_[free_slots_.back()].generation};
   free_slots_.pop_back();
@@ -115,6 +115,7 @@ ReservationId ReservationManager::open_slot(std::string_view requester, const Re
   ++live_of_[r.owner];
   r.quota = request.quota;
   r.priority = request.priority;
+  r.identity = request.identity;
   r.state = State::held;
   r.started = window.start <= at;
   r.overrun = false;

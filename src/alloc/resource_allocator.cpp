@@ -51,6 +51,7 @@ Result<Ticket> ResourceAllocator::submit(std::string_view requester, Request req
         return Refusal{.code = Code::key_conflict, .subject = request.key};
   if (auto now = manager_->plan(request); !now && !can_mend(now.refusal())) return now.refusal();
   const auto ticket = static_cast<Ticket>(next_ticket_++);
+  request.identity = static_cast<std::uint64_t>(ticket);
   waiting_.push_back({ticket, std::string(requester), std::move(request), manager_->now()});
   ++changes_;
   return ticket;
@@ -63,6 +64,51 @@ Result<void> ResourceAllocator::withdraw(Ticket ticket) {
   waiting_.erase(waiting_.begin() + (e - waiting_.data()));
   ++changes_;
   return {};
+}
+
+void ResourceAllocator::forget_ended() {
+  std::erase_if(running_, [&](const auto& entry) {
+    const bool ended = !manager_->find(entry.first);
+    if (ended) evictions_.forget(entry.second.request.identity);
+    return ended;
+  });
+}
+
+void ResourceAllocator::remember(Entry entry, ReservationId id) {
+  if (running_.size() > 64 && running_.size() > 2 * manager_->live_count()) forget_ended();
+  running_.emplace(id, std::move(entry));
+}
+
+Result<ReservationId> ResourceAllocator::grant_by_preemption(Ticket ticket,
+                                                             std::span<const ReservationId> victims,
+                                                             std::span<const ReservationId> shrunk,
+                                                             Strategy strategy) {
+  const Entry* e = find(ticket);
+  if (!e) return not_waiting();
+  if (auto lines = manager_->plan(e->request, strategy, victims, shrunk); !lines)
+    return lines.refusal();
+  for (auto id : shrunk)
+    if (auto done = manager_->shrink_to_least(id); !done) return done.refusal();
+  Request request = e->request;
+  request.key.clear();
+  auto id = manager_->replace(victims, e->requester, request, strategy);
+  if (!id) return id.refusal();
+  if (options_.confirm) (void)manager_->confirm_reservation(*id).has_value();
+  Entry taken = *e;
+  waiting_.erase(waiting_.begin() + (e - waiting_.data()));
+  for (auto victim : victims) {
+    const auto at = running_.find(victim);
+    if (at == running_.end()) continue;
+    evictions_.record(taken.request.identity, at->second.request.identity);
+    const auto place =
+        std::lower_bound(waiting_.begin(), waiting_.end(), at->second.ticket,
+                         [](const Entry& entry, Ticket t) { return entry.ticket < t; });
+    waiting_.insert(place, std::move(at->second));
+    running_.erase(at);
+  }
+  ++changes_;
+  remember(std::move(taken), *id);
+  return id;
 }
 
 Result<void> ResourceAllocator::raise(Ticket ticket, std::int32_t by) {
@@ -255,8 +301,14 @@ class ResourceAllocator::Cycle {
 
   void finish() {
     std::size_t kept = 0;
+    std::map<Ticket, ReservationId> got;
+    for (const auto& g : report_.granted) got.emplace(g.ticket, g.reservation);
     for (std::size_t i = 0; i < a_.waiting_.size(); ++i) {
-      if (done_[i] == 1) continue;
+      if (done_[i] == 1) {
+        const auto id = got.at(a_.waiting_[i].ticket);
+        a_.remember(std::move(a_.waiting_[i]), id);
+        continue;
+      }
       if (kept != i) a_.waiting_[kept] = std::move(a_.waiting_[i]);
       ++kept;
     }

@@ -113,9 +113,12 @@ class ReservationManager {
   /// Settles what the clock made due; returns how many holds expired.
   std::size_t cleanup_expired_reservations();
 
-  /// The lines `request` would get now if `without` were gone. Changes nothing.
+  /// The lines `request` would get now if `without` were gone and the elastic lines of `shrunk`
+  /// were at their least. Changes nothing. Errors: those of create_reservation; of ids that are not
+  /// live.
   Result<std::vector<Line>> plan(const Request& request, Strategy strategy = Strategy::balanced,
-                                 std::span<const ReservationId> without = {});
+                                 std::span<const ReservationId> without = {},
+                                 std::span<const ReservationId> shrunk = {});
 
   /// The first instant at which `request` fits, given what is known of the ends of windows.
   /// Errors: busy when no known end helps, and those of create_reservation.
@@ -126,6 +129,7 @@ class ReservationManager {
   Result<State> state(ReservationId id) const;
   /// The live reservation, or null.
   const Reservation* find(ReservationId id) const;
+  std::size_t live_count() const noexcept { return slots_.size() - free_slots_.size(); }
   /// Ids of live reservations, in slot order.
   std::vector<ReservationId> live() const;
 
@@ -195,7 +199,13 @@ class ReservationManager {
   bool rule_allows(std::size_t resource, const Demand& demand, const Amounts& amount) const;
   std::int64_t domain_of(std::size_t resource, const std::string& key) const;
   void clear_plan();
-  void hide(std::span<const ReservationId> ids, bool hidden);
+  enum class Seen : char { whole, gone, least };  // what a plan sees of a reservation
+  void look_at(std::span<const ReservationId> ids, Seen how);
+  Amounts hidden_part(std::uint32_t slot, const Line& line) const {
+    return hidden_[slot] == Seen::gone    ? line.amount
+           : hidden_[slot] == Seen::least ? line.amount - line.least
+                                          : Amounts{};
+  }
 
   Dimensions dims_;
   const Clock* clock_;
@@ -233,7 +243,7 @@ class ReservationManager {
   std::vector<Line> plan_;
   std::vector<Amounts> overlay_;
   std::vector<std::uint32_t> touched_;
-  std::vector<char> hidden_;
+  std::vector<Seen> hidden_;  // by slot
   std::vector<char> class_ok_;
   std::vector<std::pair<std::int64_t, int>> used_domains_;
   struct Step {

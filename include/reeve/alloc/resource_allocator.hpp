@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "reeve/alloc/policy.hpp"
+#include "reeve/alloc/preemption.hpp"
 #include "reeve/alloc/reservation_manager.hpp"
 
 namespace reeve::alloc {
@@ -28,7 +29,7 @@ struct AllocatorOptions {
   /// `reserve`: how many blocked requests get a window. 1 is EASY, 64 a usual hybrid,
   /// SIZE_MAX conservative.
   std::size_t depth = 1;
-  std::size_t waiting_max = 65536;  ///< a longer queue refuses
+  std::size_t waiting_max = 65536;  ///< a longer queue refuses new requests
   bool confirm = true;              ///< grants are confirmed at once; else they are holds
 };
 
@@ -74,6 +75,16 @@ class ResourceAllocator {
   /// Leaves the queue. Errors: invalid_request (not waiting).
   Result<void> withdraw(Ticket ticket);
 
+  /// Ends reservations that this allocator granted, puts their requests back into the queue under
+  /// their old tickets, and grants `ticket` in their place: all of it, or nothing. `shrunk` give
+  /// the elastic part of theirs.
+  /// Errors: invalid_request (not waiting), and those of ReservationManager::replace.
+  Result<ReservationId> grant_by_preemption(Ticket ticket, std::span<const ReservationId> victims,
+                                            std::span<const ReservationId> shrunk = {},
+                                            Strategy strategy = Strategy::balanced);
+  /// Who evicted whom by that; hand it to PreemptionRules.
+  const EvictionHistory& evictions() const noexcept { return evictions_; }
+
   /// Grants what the policy allows, in its order.
   /// Cost: O(waiting * log waiting) comparisons and one placement per request tried.
   CycleReport schedule();
@@ -113,7 +124,12 @@ class ResourceAllocator {
   ReservationManager* manager_;
   Policy policy_;
   AllocatorOptions options_;
+  void remember(Entry entry, ReservationId id);
+  void forget_ended();
+
   std::vector<Entry> waiting_;
+  std::map<ReservationId, Entry> running_;  // granted, to be queued again when evicted
+  EvictionHistory evictions_;
   std::uint64_t next_ticket_ = 1;
   std::uint64_t changes_ = 0;
 };
