@@ -7,6 +7,7 @@
 #include "reeve/alloc/elastic_pool.hpp"
 #include "reeve/alloc/ledger.hpp"
 #include "reeve/alloc/machine_timeline.hpp"
+#include "reeve/alloc/metrics.hpp"
 #include "reeve/alloc/model.hpp"
 #include "reeve/alloc/policy.hpp"
 #include "reeve/alloc/preemption.hpp"

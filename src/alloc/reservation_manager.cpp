@@ -113,6 +113,8 @@ ReservationId ReservationManager::open_slot(std::string_view requester, const Re
   const Time at = now();
   r.owner = intern_owner(requester);
   ++live_of_[r.owner];
+  ++counts_.created;
+  ++counts_.reached[static_cast<std::size_t>(State::held)];
   r.quota = request.quota;
   r.priority = request.priority;
   r.identity = request.identity;
@@ -156,6 +158,7 @@ void ReservationManager::finish(ReservationId id, State how) {
   if (r.tags)
     for (const auto& a : r.tags->affinity) hard_anti_live_ -= a.anti && a.hard;
   --live_of_[r.owner];
+  ++counts_.reached[static_cast<std::size_t>(how)];
   std::erase(due_, id);
   r.tags.reset();
   r.lines.clear();
@@ -265,6 +268,14 @@ Result<ReservationId> ReservationManager::create_reservation(std::string_view re
                                                              const Request& request,
                                                              Strategy strategy,
                                                              std::optional<Time> ttl) {
+  auto id = try_create(requester, request, strategy, ttl);
+  if (!id) ++counts_.refused[static_cast<std::size_t>(id.refusal().code)];
+  return id;
+}
+
+Result<ReservationId> ReservationManager::try_create(std::string_view requester,
+                                                     const Request& request, Strategy strategy,
+                                                     std::optional<Time> ttl) {
   settle();
   std::uint64_t mark = 0;
   if (!request.key.empty()) {

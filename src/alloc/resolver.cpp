@@ -26,8 +26,9 @@ Result<ResolutionPlan> Resolver::plan(const Contention& event, Resolution how) {
     if (const auto* e = allocator_->find(t)) entries.push_back(e);
   if (entries.empty())
     return Refusal{.code = Code::invalid_request, .subject = "nobody waits for it any more"};
-  std::stable_sort(entries.begin(), entries.end(), [](const auto* a, const auto* b) {
-    return a->request.priority > b->request.priority;
+  std::sort(entries.begin(), entries.end(), [](const auto* a, const auto* b) {
+    return std::pair(-std::int64_t{a->request.priority}, a->ticket) <
+           std::pair(-std::int64_t{b->request.priority}, b->ticket);
   });
   auto& manager = allocator_->manager();
   (void)manager.cleanup_expired_reservations();

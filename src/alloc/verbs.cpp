@@ -24,6 +24,7 @@ Result<void> ReservationManager::confirm_reservation(ReservationId id) {
   for (const auto& line : r->lines)
     if (r->started) post(id, line, Amounts{} - line.amount);
   r->state = State::confirmed;
+  ++counts_.reached[static_cast<std::size_t>(State::confirmed)];
   r->deadline = forever;
   for (const auto& line : r->lines)
     if (r->started) post(id, line, line.amount);

@@ -154,8 +154,8 @@ double openb(const Openb& data, DeviceRule rule, std::uint64_t seed) {
   // The mix is the most frequent shapes that make up 95 % of the trace.
   std::vector<std::size_t> order(shapes.size());
   for (std::size_t s = 0; s < shapes.size(); ++s) order[s] = s;
-  std::stable_sort(order.begin(), order.end(),
-                   [&](auto a, auto b) { return weights[a] > weights[b]; });
+  std::sort(order.begin(), order.end(),
+            [&](auto a, auto b) { return std::pair(weights[b], a) < std::pair(weights[a], b); });
   std::size_t covered = 0;
   for (auto s : order) {
     const auto weight = weights[s];

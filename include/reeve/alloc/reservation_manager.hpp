@@ -1,6 +1,7 @@
 // ReservationManager: the verbs on one exact ledger.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <span>
 #include <string>
@@ -30,6 +31,13 @@ struct Audit {
   std::size_t reservations = 0;
   std::vector<std::string> differences;  ///< empty: every account agrees to the unit
   bool clean() const noexcept { return differences.empty(); }
+};
+
+/// How often what happened, since construction.
+struct ManagerCounts {
+  std::uint64_t created = 0;
+  std::array<std::uint64_t, 6> reached{};   ///< by State; held and confirmed count arrivals there
+  std::array<std::uint64_t, 32> refused{};  ///< create_reservation, by Code
 };
 
 /// Reserves capacity of registered resources, now or in a later window, all or nothing.
@@ -146,6 +154,8 @@ class ReservationManager {
   const Dimensions& dimensions() const noexcept { return dims_; }
   Time now() const { return clock_->now().time_since_epoch().count(); }
 
+  const ManagerCounts& counts() const noexcept { return counts_; }
+
   /// Sums all live reservations again and compares resources, owners and quotas.
   Audit audit() const;
 
@@ -175,6 +185,8 @@ class ReservationManager {
   std::uint32_t intern_owner(std::string_view name);
   Column column_of(const Reservation& r) const;
   void post(ReservationId id, const Line& line, const Amounts& delta);
+  Result<ReservationId> try_create(std::string_view requester, const Request& request,
+                                   Strategy strategy, std::optional<Time> ttl);
   ReservationId open_slot(std::string_view requester, const Request& request, Window window,
                           Time ttl);
 
@@ -236,6 +248,7 @@ class ReservationManager {
   std::deque<std::string> key_order_;
   std::size_t hard_anti_live_ = 0;
   std::size_t expired_ = 0;
+  ManagerCounts counts_;
 
   // Scratch of one plan.
   const PlacementRule* rule_ = nullptr;
