@@ -2,6 +2,7 @@
 #pragma once
 
 #include "reeve/alloc/capability.hpp"
+#include "reeve/alloc/comparison.hpp"
 #include "reeve/alloc/contention.hpp"
 #include "reeve/alloc/device_cluster.hpp"
 #include "reeve/alloc/elastic_pool.hpp"

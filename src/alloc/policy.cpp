@@ -214,8 +214,9 @@ Pick pick_among_best(std::size_t k, std::uint64_t seed) {
   return [k, seed](std::span<const Scored> all) {
     std::vector<std::size_t> order(all.size());
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) { return all[a].scores < all[b].scores; });
+    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+      return std::pair(all[a].scores, a) < std::pair(all[b].scores, b);
+    });
     std::uint64_t h = seed;
     for (const auto& s : all)
       for (auto v : s.scores) h = (h ^ static_cast<std::uint64_t>(v)) * 1099511628211ULL;
