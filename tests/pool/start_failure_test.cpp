@@ -68,6 +68,8 @@ class FewFiles {
     } catch (const std::exception& e) {
       EXPECT_STRNE(e.what(), "");
     }
+    const std::optional<PoolDegradedError> known("known");
+    EXPECT_STRNE(known->what(), "");
     getrlimit(RLIMIT_NOFILE, &before_);
     rlimit few = before_;
     few.rlim_cur = 3;  // those that are open stay open
