@@ -72,8 +72,12 @@ Fault find_time_fault(const ResourceConfig& config) {
 }
 
 Fault find_memory_fault(const ResourceConfig& config) {
+  const bool own_process = config.isolation == Isolation::process;
   const ByteSize least = static_data() + 4_MiB;
-  if (config.worker_memory <= least) {
+  if (!own_process && config.worker_memory == 0_B) {
+    return "worker_memory is 0 B; give a thread worker what it may take from its memory resource";
+  }
+  if (own_process && config.worker_memory <= least) {
     return fmt::format(
         "worker_memory is {}, but an empty worker of this program takes up to {} already; give it "
         "more, for instance {}",

@@ -18,7 +18,9 @@ bool Core::rehire(std::uint32_t number, const Death& death) {
     return false;
   }
   const bool active = LeaseWord(slot.cell->word.load()).cause() == Cause::active;
-  if (!active || lease->used || lease->buffers || lease->rehires == rehires_max ||
+  const bool answered =
+      slot.port->replied() && std::find(busy_.begin(), busy_.end(), number) != busy_.end();
+  if (!active || answered || lease->used || lease->buffers || lease->rehires == rehires_max ||
       !slot.port->untouched()) {
     return false;
   }

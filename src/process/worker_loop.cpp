@@ -121,13 +121,14 @@ void WorkerLoop::serve(std::uint32_t number) {
   channel_.reply_offset = from;
   channel_.reply_bytes = result.size();
   channel_.dirt = find_dirt(monotonic_ns() - started);
-  channel_.phase.store(static_cast<std::uint32_t>(WorkerPhase::idle), std::memory_order_relaxed);
   answer(number);
   restore();
 }
 
 void WorkerLoop::answer(std::uint32_t number) noexcept {
   channel_.reply.store(number, std::memory_order_seq_cst);
+  // Idle only now: who dies idle without a reply has run nothing, and its call is made elsewhere.
+  channel_.phase.store(static_cast<std::uint32_t>(WorkerPhase::idle), std::memory_order_release);
   if (hub_.program_sleeps.load(std::memory_order_seq_cst) != 0) ring();
 }
 

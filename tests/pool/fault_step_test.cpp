@@ -214,13 +214,15 @@ struct FaultBetween : testing::Test {
 TEST_F(FaultBetween, before_the_worker_reads_the_request) {
   const auto lease = run_in(context, hold(pool, "attacked"));
   kill(lease->pid(), SIGSTOP);
-  std::exception_ptr failure;
-  asio::co_spawn(context, lease->run<&add>(1, 2), [&](std::exception_ptr e, int) { failure = e; });
+  std::optional<int> sum;
+  asio::co_spawn(context, lease->run<&add>(40, 2),
+                 [&](std::exception_ptr failure, int value) { sum = failure ? -1 : value; });
   context.restart();
   context.run_for(5ms);
   kill(lease->pid(), SIGKILL);
-  EXPECT_TRUE(run_until(context, [&] { return failure != nullptr; }));
-  EXPECT_THROW(std::rethrow_exception(failure), WorkerLostError);
+  EXPECT_TRUE(run_until(context, [&] { return sum.has_value(); }));
+  EXPECT_EQ(sum, 42) << "nothing had begun: the next worker did it";
+  EXPECT_EQ(pool.status().deaths.lost, 1u);
   expect_innocent_unharmed();
 }
 
@@ -241,11 +243,8 @@ TEST_F(FaultBetween, two_leases) {
     for (const WorkerStatus& worker : pool.status().workers) {
       if (worker.state == WorkerState::idle) kill(worker.pid, SIGKILL);
     }
-    // A worker whose death the pool has not heard of may still be granted: its lease says so.
-    try {
-      EXPECT_EQ((run_in(context, call_once<&add>(pool, "second", 1, 2))), 3);
-    } catch (const WorkerLostError&) {
-    }
+    // A worker whose death the pool has not heard of may be granted; the lease gets another.
+    EXPECT_EQ((run_in(context, call_once<&add>(pool, "second", 1, 2))), 3);
     EXPECT_TRUE(run_until(context, [&] { return pool.status().active_tasks == 1; }));
     expect_innocent_unharmed();
   }
@@ -265,20 +264,16 @@ TEST_F(FaultBetween, its_fork_and_its_first_call) {
       }
     }
   });
-  int failed = 0;
   for (int i = 0; to_kill > 0 && i < 10'000; ++i) {
     try {
       run_in(context, call_once<&add>(pool, "started", 1, 2));
     } catch (const WorkerLostError&) {
-      ++failed;
     } catch (const PoolDegradedError&) {
-      ++failed;
       run_in(context, pause_for(5ms));
     }
   }
   EXPECT_LE(to_kill, 0) << "the killer met nobody";
   killer.join();
-  EXPECT_GT(failed, 0);
   const auto recovered = [&] {
     try {
       return run_in(context, call_once<&add>(pool, "again", 1, 2)) == 3;

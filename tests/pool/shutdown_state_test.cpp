@@ -116,6 +116,7 @@ TEST(PoolShutdownState, while_killing) {
     Mark mark;
     asio::io_context context;
     ResourcePool pool(context.get_executor(), workers(3));
+    run_in(context, pool.warm_up(3));
     bool timed_out[3] = {};
     for (bool& out : timed_out)
       asio::co_spawn(context, spin_until_limit(pool, out), asio::detached);

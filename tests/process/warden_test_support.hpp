@@ -147,7 +147,9 @@ class Hand {
         slot_(slot),
         incarnation_(incarnation),
         channel_(program.settings()),
-        bell_(eventfd(0, EFD_CLOEXEC)) {}
+        bell_(eventfd(0, EFD_CLOEXEC)) {
+    header().request = number_;
+  }
 
   Command command(MessageKind kind) const {
     Command result{};
@@ -166,7 +168,10 @@ class Hand {
     EXPECT_EQ(report->slot, slot_);
     EXPECT_EQ(report->incarnation, incarnation_);
     error = report->error;
-    return pid_ = report->pid;
+    pid_ = report->pid;
+    for (int i = 0; i < 5000 && error == 0 && header().reply != 1; ++i) usleep(1000);
+    EXPECT_TRUE(error != 0 || header().reply == 1) << "it does not set itself up";
+    return pid_;
   }
   void kill(Cause cause) {
     Command order = command(MessageKind::kill);
@@ -214,7 +219,7 @@ class Hand {
   std::uint64_t incarnation_;
   Channel channel_;
   os::UniqueFd bell_;
-  std::uint32_t number_ = 0;
+  std::uint32_t number_ = 1;  // the first request is to set itself up
   int pid_ = 0;
 };
 
