@@ -190,7 +190,7 @@ do_demo() {
   fi
   step demo build build release reeve_demo_study
   program=$(find build/release/examples -name reeve_demo_study -type f -perm -u+x | head -n 1)
-  step demo run "$program"
+  step demo run "$program" examples/data build/study
 }
 
 do_tests() {  # word, preset, label

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -44,12 +45,18 @@ struct Lease {
   bool calling = false;
   bool submitted = false;
   bool replied = false;
+  std::int64_t sent_at = 0;
   std::int64_t call_deadline = 0;  // tighter than the lease's, or 0
   std::int64_t soft_deadline = process::never;
   int pid = 0;
   ByteSize call_memory;            // of the latest call, when tighter than the pool's; else 0
   std::uint64_t gpu_observed = 0;  // set: it was ended for this much GPU memory
   bool buffers = false;            // has some in the worker's window
+  bool used = false;               // a call of it was answered
+  bool rehiring = false;           // between two workers
+  unsigned rehires = 0;            // workers that died under it before its first call began
+  const codec::TaskDescriptor* call_task = nullptr;
+  std::uint64_t call_limit = 0;  // bytes, as asked for
   const RunLimits::ProgressSink* progress = nullptr;
   // Its end.
   unsigned owners = 0;  // handle and calls
@@ -68,6 +75,9 @@ inline std::int64_t later(std::int64_t now, std::chrono::milliseconds wait) noex
 }
 
 inline constexpr std::uint32_t no_slot = ~std::uint32_t{0};
+
+/// A worker that has not set itself up by then has failed to start.
+inline constexpr std::int64_t start_patience = 10'000'000'000;
 
 enum class Refusal { none, time, degraded, closed };
 
@@ -139,6 +149,8 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
 
   // core_status.cpp
   PoolStatus status() const;
+  PoolHealth health() const noexcept;
+  std::size_t load() const noexcept;
   Capabilities capabilities() const;
   ByteSize memory_usage(const Lease& lease) const;
   std::string_view device_of(const Lease& lease) const;
@@ -155,7 +167,8 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
 
   std::mutex& mutex() noexcept { return mutex_; }
 
-  /// True in the child of a fork(): sockets, epoll set and workers are its parent's.
+  /// True in the child of a fork(): sockets, epoll set and workers are its parent's, and the mutex
+  /// may be held by a thread that exists only there. So everything asks before it locks.
   bool foreign() const noexcept;
   void check_owner() const;
   /// In such a child: never destroyed, so that nothing of the parent's is touched.
@@ -192,6 +205,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void start_for_waiters(std::size_t wanted);
   bool start_one(const char* device = nullptr);
   void start(std::uint32_t slot);
+  void came_up(std::uint32_t slot);
   void ready(std::uint32_t slot);
   void start_failed(std::uint32_t slot, std::string reason);
   void retire(std::uint32_t slot, Cause cause);
@@ -202,6 +216,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void finish_initializer(std::uint32_t slot);
   void replace(std::uint32_t slot);
   void count_death(Cause cause) noexcept;
+  void count_quarantined(int change) noexcept;
   std::shared_ptr<Evidence> evidence_of(std::uint32_t slot, const Death& death) const;
   void set_state(Slot& slot, WorkerState state) noexcept {
     live_ += is_live(state);
@@ -220,8 +235,14 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   std::size_t starting() const noexcept { return starting_; }
   bool surplus() const noexcept { return live() > max_workers_; }
 
+  // core_rehire.cpp
+  bool rehire(std::uint32_t slot, const Death& death);
+  void resume_lease(std::uint32_t slot);
+
   // core_call.cpp
   bool collect();
+  void look_out(std::int64_t now);
+  void submit(Lease& lease);
   void drain();
   void post_drain();
   void arm_call(Lease& lease, const RunLimits& limits);
@@ -289,16 +310,20 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   std::uint64_t next_incarnation_ = 1;
   unsigned start_failures_ = 0;  // in a row, over all slots
   std::string last_start_failure_;
-  std::int64_t degraded_until_ = 0;
+  std::atomic<std::int64_t> degraded_until_{0};  // health() reads these three without the lock
   DeathCounts deaths_;
   std::uint64_t spawns_ = 0;
   std::uint64_t grants_ = 0;
   std::size_t ended_ = 0;  // leases that ended after shutdown began
   std::size_t killed_ = 0;
-  bool closed_ = false;  // no new acquires
+  std::atomic<bool> closed_{false};  // no new acquires
+  std::atomic<bool> stuck_{false};   // no slot is left that a worker could be started in
   bool handles_gone_ = false;
   bool detached_ = false;  // no executor any more
   bool drain_posted_ = false;
+  std::int64_t spin_time_ = 0;
+  std::int64_t reply_time_ = 0;   // of recent calls, a moving average
+  std::int64_t awake_until_ = 0;  // looks for replies until then instead of waiting for a bell
   std::size_t warm_target_ = 0;
   std::optional<boost::asio::steady_timer> alarm_;
   std::int64_t alarm_at_ = process::never;

@@ -60,7 +60,8 @@ Lease& Core::grant(std::uint32_t number, std::string_view task, Request* request
   lease.deadline = now + lease_time_;
   lease.owners = 1;
   lease.gpu_observed = 0;
-  lease.buffers = false;
+  lease.buffers = lease.used = lease.rehiring = false;
+  lease.rehires = 0;
   slot.lease = &lease;
   set_state(slot, WorkerState::leased);
   ++slot.leases_of_worker;
@@ -335,6 +336,8 @@ void Core::end_lease(Lease& lease, bool discard) {
   note_end(lease, Cause::none, nullptr);
   if (lease.calling && lease.submitted) {
     retire(number, Cause::cancelled);
+  } else if (slot.state == WorkerState::starting) {  // rehired: it comes up for somebody else
+    return;
   } else if (discard || lease.dirt != 0 || worn_out(slot) || surplus()) {
     retire(number, Cause::none);
   } else {

@@ -65,6 +65,14 @@ std::int64_t Core::tick(std::int64_t now) {
       } else {
         set_state(slot, WorkerState::empty);
       }
+    } else if (slot.state == WorkerState::starting && !slot.initializing) {
+      const std::int64_t due = slot.started_at + start_patience;
+      if (due > now) {
+        next = std::min(next, due);
+      } else if (slot.start_fault.empty()) {
+        slot.start_fault = "it had not set itself up after 10 s";
+        backend_->kill(number, slot.incarnation, Cause::cancelled);
+      }
     } else if (slot.state == WorkerState::idle && config_.idle_timeout.count() > 0 &&
                live() > config_.min_workers) {
       const std::int64_t due =

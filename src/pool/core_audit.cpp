@@ -47,10 +47,11 @@ void Core::note_end(const Lease& lease, Cause cause, const Evidence* evidence) n
   if (!journal_.on()) return;
   const std::int64_t now = clock_.now();
   audit::Event event;
-  event.kind = cause == Cause::none ? EventKind::release : EventKind::revoke;
+  // Between two workers a lease is one that waits.
+  event.kind = cause == Cause::none || lease.rehiring ? EventKind::release : EventKind::revoke;
   event.cause = audit_cause(cause);
   event.lease = lease.number;
-  event.worker = lease.slot;
+  if (!lease.rehiring) event.worker = lease.slot;
   event.incarnation = static_cast<std::uint32_t>(lease.worker.incarnation);
   event.elapsed_ns = now - lease.granted_at;
   event.task = lease.task;

@@ -49,6 +49,7 @@ boost::asio::awaitable<void> Core::resize([[maybe_unused]] std::shared_ptr<Core>
   }
   note_pool(EventKind::resize, max_workers, max_workers_);
   max_workers_ = max_workers;
+  count_quarantined(0);
   for (std::size_t i = idle_.size(); i-- > 0 && live() > max_workers_;) {
     slots_[idle_[i]].surplus = true;
     retire(idle_[i], Cause::none);

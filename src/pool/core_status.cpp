@@ -7,6 +7,7 @@
 namespace reeve::detail {
 
 PoolStatus Core::status() const {
+  check_owner();
   PoolStatus status;
   {
     const std::lock_guard lock(mutex_);
@@ -50,7 +51,20 @@ PoolStatus Core::status() const {
   return status;
 }
 
+PoolHealth Core::health() const noexcept {
+  if (closed_.load(std::memory_order_acquire)) return PoolHealth::closed;
+  if (stuck_.load(std::memory_order_relaxed)) return PoolHealth::stuck;
+  const std::int64_t until = degraded_until_.load(std::memory_order_relaxed);
+  return until != 0 && until > now_ns() ? PoolHealth::degraded : PoolHealth::ready;
+}
+
+std::size_t Core::load() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return active_ + waiters_.size();
+}
+
 Capabilities Core::capabilities() const {
+  check_owner();
   const std::lock_guard lock(mutex_);
   Capabilities result = backend_->capabilities();
   if (gpus_) {
@@ -66,6 +80,7 @@ Capabilities Core::capabilities() const {
 }
 
 ByteSize Core::memory_usage(const Lease& lease) const {
+  check_owner();
   int pid = 0;
   {
     const std::lock_guard lock(mutex_);
@@ -78,16 +93,20 @@ ByteSize Core::memory_usage(const Lease& lease) const {
 }
 
 std::string_view Core::device_of(const Lease& lease) const {
+  if (foreign()) return {};
   const std::lock_guard lock(mutex_);
   return slots_[lease.slot].device;
 }
 
 int Core::pid_of(const Lease& lease) const {
+  if (foreign()) return 0;
   const std::lock_guard lock(mutex_);
+  if (lease.rehiring) return 0;
   return lease.failure == nullptr ? slots_[lease.slot].pid : 0;
 }
 
 std::span<std::byte> Core::allocate(Lease& lease, std::size_t bytes) {
+  check_owner();
   const std::lock_guard lock(mutex_);
   if (lease.failure != nullptr) throw_failure(*lease.failure);
   if (lease.calling) throw std::logic_error("make buffers before the call that uses them");
@@ -115,6 +134,20 @@ std::string_view to_string(WorkerState state) {
       return "backoff";
     case WorkerState::quarantined:
       return "quarantined";
+  }
+  return "?";
+}
+
+std::string_view to_string(PoolHealth health) {
+  switch (health) {
+    case PoolHealth::ready:
+      return "ready";
+    case PoolHealth::degraded:
+      return "degraded";
+    case PoolHealth::stuck:
+      return "stuck";
+    case PoolHealth::closed:
+      return "closed";
   }
   return "?";
 }

@@ -43,7 +43,6 @@ void Core::start(std::uint32_t number) {
   Slot& slot = slots_[number];
   set_state(slot, WorkerState::starting);
   slot.incarnation = next_incarnation_++;
-  slot.lease = nullptr;
   slot.leases_of_worker = 0;
   slot.retiring = slot.initializing = slot.announced = false;
   slot.start_fault.clear();
@@ -51,15 +50,18 @@ void Core::start(std::uint32_t number) {
   slot.started_at = now_ns();
   slot.cell = &backend_->cell(number);
   process::BoardSlot& cell = *slot.cell;
-  cell.word.store(0, std::memory_order_relaxed);
-  cell.deadline.store(never, std::memory_order_relaxed);
+  if (slot.lease == nullptr) {
+    cell.word.store(0, std::memory_order_relaxed);
+    cell.deadline.store(never, std::memory_order_relaxed);
+  }
   cell.memory_limit.store(config_.watch_memory ? config_.worker_memory.bytes() : 0,
                           std::memory_order_relaxed);
   try {
     slot.port = backend_->start(number, slot.incarnation, slot.device);
   } catch (const std::exception& e) {
-    start_failed(number, e.what());
+    return start_failed(number, e.what());
   }
+  need_alarm(slot.started_at + start_patience);
 }
 
 void Core::on_started(std::uint32_t number, std::uint64_t incarnation, int pid) {
@@ -69,6 +71,12 @@ void Core::on_started(std::uint32_t number, std::uint64_t incarnation, int pid) 
   ++spawns_;
   slot.announced = true;
   note_worker(EventKind::spawn, number, audit::Cause::none);
+  if (slot.port->replied()) return came_up(number);
+  busy_.push_back(number);
+}
+
+// It has set itself up: limits, environment, working directory.
+void Core::came_up(std::uint32_t number) {
   if (config_.initializer) {
     run_initializer(number);
   } else {
@@ -82,25 +90,30 @@ void Core::run_initializer(std::uint32_t number) {
   codec::Writer& arguments = slot.port->begin_arguments();
   arguments.write(call.arguments.bytes().data(), call.arguments.bytes().size());
   slot.initializing = true;
-  process::BoardSlot& cell = *slots_[number].cell;
-  const std::int64_t due = now_ns() + lease_time_;
-  cell.deadline.store(due, std::memory_order_relaxed);
-  cell.word.store(LeaseWord(++slot.serial, Cause::active).bits(), std::memory_order_seq_cst);
-  if (!backend_->watch(due)) need_alarm(due);
+  if (slot.lease == nullptr) {  // else in the time of the lease that waits for it
+    process::BoardSlot& cell = *slots_[number].cell;
+    const std::int64_t due = now_ns() + lease_time_;
+    cell.deadline.store(due, std::memory_order_relaxed);
+    cell.word.store(LeaseWord(++slot.serial, Cause::active).bits(), std::memory_order_seq_cst);
+    if (!backend_->watch(due)) need_alarm(due);
+  }
   busy_.push_back(number);
   slot.port->submit(*call.task, "initializer", 0);
 }
 
 void Core::finish_initializer(std::uint32_t number) {
   Slot& slot = slots_[number];
-  process::BoardSlot& cell = *slots_[number].cell;
-  std::uint64_t word = cell.word.load();
-  if (LeaseWord(word).cause() != Cause::active ||
-      !cell.word.compare_exchange_strong(word, LeaseWord(word).with(Cause::none).bits())) {
-    return;  // its time was up: the death follows
+  if (slot.lease == nullptr) {
+    process::BoardSlot& cell = *slots_[number].cell;
+    std::uint64_t word = cell.word.load();
+    if (LeaseWord(word).cause() == Cause::active &&
+        !cell.word.compare_exchange_strong(word, LeaseWord(word).with(Cause::none).bits())) {
+      return;  // its time was up: the death follows
+    }
+    if (LeaseWord(word).cause() != Cause::active && LeaseWord(word).cause() != Cause::none) return;
+    cell.deadline.store(never, std::memory_order_relaxed);
   }
   slot.initializing = false;
-  cell.deadline.store(never, std::memory_order_relaxed);
   const Reply reply = slot.port->reply();
   if (reply.kind == ReplyKind::value) return ready(number);
   codec::Reader reader(reply.bytes);
@@ -121,6 +134,7 @@ void Core::ready(std::uint32_t number) {
   start_failures_ = 0;
   degraded_until_ = 0;
   slots_[number].start_failures = 0;
+  if (slots_[number].lease != nullptr) return resume_lease(number);
   if (live() > max_workers_) return retire(number, Cause::none);
   offer(number);
 }
@@ -132,6 +146,10 @@ void Core::on_start_failed(std::uint32_t number, std::uint64_t incarnation, std:
 void Core::start_failed(std::uint32_t number, std::string reason) {
   Slot& slot = slots_[number];
   std::erase(busy_, number);
+  if (slot.lease != nullptr) {  // rehired
+    revoke(number, Cause::lost, std::make_shared<const Evidence>(),
+           "its worker died before the call began, and no other could be started: " + reason);
+  }
   slot.port.reset();
   slot.pid = 0;
   slot.initializing = false;
@@ -251,8 +269,9 @@ std::shared_ptr<Evidence> Core::evidence_of(std::uint32_t number, const Death& d
 void Core::on_died(std::uint32_t number, std::uint64_t incarnation, Death death) {
   Slot& slot = slots_[number];
   if (slot.incarnation != incarnation) return;
-  const bool was_starting = slot.state == WorkerState::starting;
-  if (slot.state == WorkerState::quarantined) --quarantined_;
+  if (rehire(number, death)) return;
+  const bool was_starting = slot.state == WorkerState::starting && slot.lease == nullptr;
+  if (slot.state == WorkerState::quarantined) count_quarantined(-1);
   const Cause noted = death.cause != Cause::none ? death.cause : slot.ending_for;
   if (slot.lease != nullptr) {
     const bool decided = LeaseWord(slots_[number].cell->word.load()).cause() != Cause::active;
@@ -322,6 +341,11 @@ void Core::replace(std::uint32_t number) {
   if (wanted && !detached_ && live() < max_workers_) start(number);
 }
 
+void Core::count_quarantined(int change) noexcept {
+  quarantined_ += static_cast<std::size_t>(change);
+  stuck_ = quarantined_ >= max_workers_ + config_.quarantine_max;
+}
+
 void Core::on_killed(std::uint32_t number, std::uint64_t incarnation, Cause cause) {
   const Slot& slot = slots_[number];
   if (slot.incarnation != incarnation || !slot.announced) return;
@@ -342,7 +366,7 @@ void Core::on_stuck(std::uint32_t number, std::uint64_t incarnation) {
     revoke(number, cause, std::move(evidence), "it cannot be killed (state D)");
   }
   set_state(slot, WorkerState::quarantined);
-  ++quarantined_;
+  count_quarantined(1);
   if (quarantined_ <= config_.quarantine_max)
     start_for_waiters(std::max<std::size_t>(1, waiters_.size()));
   settle();

@@ -19,6 +19,7 @@ ProcessWorker::ProcessWorker(const process::WorkerSettings& settings, std::strin
   ChannelHeader& header = channel_.header();
   const std::size_t size = std::min(device.size(), sizeof header.device - 1);
   std::memcpy(header.device, device.data(), size);
+  header.request.store(number_, std::memory_order_relaxed);
 }
 
 std::span<std::byte> ProcessWorker::grow(void* self, std::size_t needed) {
@@ -66,6 +67,14 @@ void ProcessWorker::submit(const codec::TaskDescriptor& task, std::string_view t
 
 bool ProcessWorker::replied() const noexcept {
   return channel_.header().reply.load(std::memory_order_acquire) == number_;
+}
+
+bool ProcessWorker::untouched() const noexcept {
+  const ChannelHeader& header = channel_.header();
+  const auto phase =
+      static_cast<process::WorkerPhase>(header.phase.load(std::memory_order_acquire));
+  const std::uint32_t replied = header.reply.load(std::memory_order_acquire);
+  return phase == process::WorkerPhase::idle && (replied == number_ || replied == number_ - 1);
 }
 
 Reply ProcessWorker::reply() {

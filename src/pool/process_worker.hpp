@@ -16,7 +16,9 @@ class ProcessWorker final : public Worker {
   codec::Writer& begin_arguments() override;
   void submit(const codec::TaskDescriptor& task, std::string_view task_name,
               std::uint64_t memory) override;
+  std::span<const std::byte> arguments() const noexcept override { return writer_->bytes(); }
   bool replied() const noexcept override;
+  bool untouched() const noexcept override;
   Reply reply() override;
   void request_stop() noexcept override;
   process::CrashNote crash_note() const noexcept override;
@@ -34,7 +36,7 @@ class ProcessWorker final : public Worker {
   bool data_limited_;
   std::optional<codec::Writer> writer_;
   std::size_t kept_ = 0;      // bytes of buffers that were built in place
-  std::uint32_t number_ = 0;  // of the latest request
+  std::uint32_t number_ = 1;  // of the latest request; the first is to set itself up
   std::uint32_t progress_seen_ = 0;
 };
 

@@ -109,6 +109,8 @@ class ThreadWorker final : public Worker, public process::TaskContext {
     ++number_;
     wake_.notify_one();
   }
+  std::span<const std::byte> arguments() const noexcept override { return arguments_->bytes(); }
+  bool untouched() const noexcept override { return false; }  // a thread never dies by itself
   bool replied() const noexcept override {
     return done_.load(std::memory_order_acquire) == number_;
   }

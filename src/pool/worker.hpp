@@ -39,7 +39,11 @@ class Worker {
   /// configured.
   virtual void submit(const codec::TaskDescriptor& task, std::string_view task_name,
                       std::uint64_t memory) = 0;
+  virtual std::span<const std::byte> arguments() const noexcept = 0;
+  /// Also true once of a worker that has set itself up and waits for its first call.
   virtual bool replied() const noexcept = 0;
+  /// True if the call that was submitted last, if any, never began.
+  virtual bool untouched() const noexcept = 0;
   virtual Reply reply() = 0;
   virtual void request_stop() noexcept = 0;
   /// What a dying worker wrote down.

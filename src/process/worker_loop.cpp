@@ -77,7 +77,8 @@ WorkerLoop::WorkerLoop(ChannelHeader& channel, const HubPage& hub, const WorkerS
 void WorkerLoop::run() {
   channel_.data_bytes = data_at_start_ = os::vm_data_self();
   channel_.phase.store(static_cast<std::uint32_t>(WorkerPhase::idle), std::memory_order_release);
-  std::uint32_t seen = channel_.reply.load(std::memory_order_relaxed);
+  std::uint32_t seen = 1;  // setting itself up was the first request
+  answer(seen);
   for (;;) {
     wait_for(seen);
     seen = channel_.request.load(std::memory_order_acquire);
@@ -86,6 +87,14 @@ void WorkerLoop::run() {
 }
 
 void WorkerLoop::wait_for(std::uint32_t seen) {
+  const std::int64_t from = monotonic_ns();
+  if (gap_ < settings_.spin_ns) {
+    // Yielding: whoever else wants this processor, the program above all, gets it.
+    while (channel_.request.load(std::memory_order_acquire) == seen &&
+           monotonic_ns() - from < settings_.spin_ns) {
+      sched_yield();
+    }
+  }
   while (channel_.request.load(std::memory_order_acquire) == seen) {
     channel_.worker_sleeps.store(1, std::memory_order_seq_cst);
     if (channel_.request.load(std::memory_order_seq_cst) == seen) {
@@ -93,6 +102,7 @@ void WorkerLoop::wait_for(std::uint32_t seen) {
     }
     channel_.worker_sleeps.store(0, std::memory_order_relaxed);
   }
+  gap_ = blend(gap_, monotonic_ns() - from);
 }
 
 void WorkerLoop::serve(std::uint32_t number) {
@@ -112,9 +122,13 @@ void WorkerLoop::serve(std::uint32_t number) {
   channel_.reply_bytes = result.size();
   channel_.dirt = find_dirt(monotonic_ns() - started);
   channel_.phase.store(static_cast<std::uint32_t>(WorkerPhase::idle), std::memory_order_relaxed);
+  answer(number);
+  restore();
+}
+
+void WorkerLoop::answer(std::uint32_t number) noexcept {
   channel_.reply.store(number, std::memory_order_seq_cst);
   if (hub_.program_sleeps.load(std::memory_order_seq_cst) != 0) ring();
-  restore();
 }
 
 ReplyKind WorkerLoop::call(codec::Writer& result) {

@@ -135,11 +135,10 @@ void Engine::commit(Batch batch) {
   const TaskError dropped(TaskErrc::io_error,
                           "an earlier write of this task failed, and this one was built upon it; "
                           "read the task and decide again");
-  const auto dropped_ptr = std::make_exception_ptr(dropped);
   std::erase_if(batch.tickets, [&](const TicketPtr& t) {
     if (!t->entry || t->generation == t->entry->generation.load()) return false;
     queued_bytes_ -= t->bytes;
-    t->finish(dropped_ptr);
+    t->finish(std::make_exception_ptr(dropped));
     return true;
   });
   gather(batch);
@@ -259,7 +258,7 @@ void Engine::settle(Batch& batch, bool erases_only) {
   }
 }
 
-void Engine::fail_ticket(const TicketPtr& t, const std::exception_ptr& error) {
+void Engine::fail_ticket(const TicketPtr& t, const TaskError& error) {
   queued_bytes_ -= t->bytes;
   if (const EntryPtr& e = t->entry) {
     Stripe& stripe = stripe_of(*e->id);
@@ -276,11 +275,11 @@ void Engine::fail_ticket(const TicketPtr& t, const std::exception_ptr& error) {
       }
     }
   }
-  t->finish(error);
+  // An object for each: the callers catch on their own threads, and may change what they caught.
+  t->finish(std::make_exception_ptr(error));
 }
 
 void Engine::fail(Batch& batch, const TaskError& error) {
-  const auto cause = std::make_exception_ptr(error);
   for (const std::uint64_t rid : batch.erases) repairs_.emplace(rid, std::weak_ptr<Entry>());
   {
     const std::lock_guard lock(queue_mutex_);
@@ -290,7 +289,7 @@ void Engine::fail(Batch& batch, const TaskError& error) {
     health_.cause = error.what();
     ++health_.failures;
   }
-  for (const TicketPtr& t : batch.tickets) fail_ticket(t, cause);
+  for (const TicketPtr& t : batch.tickets) fail_ticket(t, error);
   for (const EntryPtr& e : batch.dirty) {
     const std::lock_guard lock(mutex_of(*e->id));
     repairs_.emplace(e->rid, e);

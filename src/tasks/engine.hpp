@@ -159,7 +159,7 @@ class Engine {
   void announce(const std::vector<TicketPtr>& durable);
   void wait_for_more(std::unique_lock<std::mutex>& lock);
   void fail(Batch& batch, const TaskError& error);
-  void fail_ticket(const TicketPtr& ticket, const std::exception_ptr& error);
+  void fail_ticket(const TicketPtr& ticket, const TaskError& error);
   void release_space();
   JournalMeta meta(bool clean) const;
   void start_thread();

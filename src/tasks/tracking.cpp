@@ -10,6 +10,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <cmath>
 #include <random>
+#include <reeve/async/own_strand.hpp>
 #include <reeve/base/error.hpp>
 #include <reeve/tasks/tracking.hpp>
 
@@ -282,7 +283,9 @@ awaitable<TrackReport> tracked(TaskStore& store, std::string_view id, TrackedWor
         "TrackOptions: progress_per_second must be at least 1, 0 <= backoff_min <= backoff_max, "
         "and "
         "time_limit 0 or more");
-  return run_tracked(&store, std::string(id), std::move(work), std::move(options));
+  // The work is cancelled by a watch and a timer beside it.
+  return async::on_own_strand(
+      run_tracked(&store, std::string(id), std::move(work), std::move(options)));
 }
 
 }  // namespace reeve::tasks

@@ -122,9 +122,8 @@ TEST(PoolShutdown, stuck_thread_worker) {
   EXPECT_LT(Clock::now() - start, 1s);
 }
 
-// 60: nobody waits for workers that cannot start. Disabled: a worker counts as started once it is
-// forked, so its failure to set itself up is reported as a crash of the first task instead.
-TEST(PoolStart, DISABLED_impossible_working_directory) {
+// 60: nobody waits for workers that cannot start: a worker counts when it has set itself up.
+TEST(PoolStart, impossible_working_directory) {
   asio::io_context context;
   ResourceConfig config = small_config();
   config.working_directory = "/no/such/directory";

@@ -29,6 +29,23 @@ TEST(PoolStatus, shows_the_lease_its_worker_and_what_is_free) {
   EXPECT_EQ(pool.status().active_tasks, 0u);
 }
 
+TEST(PoolStatus, health_and_load_without_a_snapshot) {
+  asio::io_context context;
+  ResourcePool pool(context.get_executor(), small_config());
+  EXPECT_EQ(pool.health(), PoolHealth::ready);
+  EXPECT_EQ(to_string(pool.health()), "ready");
+  EXPECT_EQ(pool.load(), 0u);
+  const auto first = run_in(context, hold(pool, "first"));
+  const auto second = run_in(context, hold(pool, "second"));
+  EXPECT_EQ(pool.load(), 2u);
+  asio::co_spawn(context, hold(pool, "waits"), [](std::exception_ptr, auto) {});
+  EXPECT_TRUE(run_until(context, [&] { return pool.load() == 3; }));
+  run_in(context, [](ResourcePool& p) -> asio::awaitable<void> {
+    co_await p.shutdown(ShutdownMode::kill);
+  }(pool));
+  EXPECT_EQ(pool.health(), PoolHealth::closed);
+}
+
 TEST(PoolStatus, capabilities_name_what_is_on_and_why_not) {
   asio::io_context context;
   const ResourcePool pool(context.get_executor(), small_config());

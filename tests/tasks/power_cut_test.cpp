@@ -3,6 +3,7 @@
 // can see a loss.
 #include "tests/tasks/support/power_cut.hpp"
 #include "tests/support/pch.hpp"
+#include "tests/support/sanitizers.hpp"
 
 namespace reeve::tasks {
 namespace {
@@ -14,7 +15,10 @@ using testing::live;
 
 TEST(PowerCut, NothingAcknowledgedIsLostInTwentyThousandStates) {
   Findings sum;
-  for (unsigned seed = 1; sum.states < 20'000; ++seed) {
+  // What is looked for here are losses, not races: a tenth of it finds those, at a tenth of the
+  // pace.
+  const std::size_t wanted = test::thread_sanitizer ? 2'000 : 20'000;
+  for (unsigned seed = 1; sum.states < wanted; ++seed) {
     const History run = live(DiskSync::full, false, seed, 40);
     ASSERT_GT(run.acks.size(), 500u);
     const Findings f = explore(run, seed, 3);
@@ -27,7 +31,7 @@ TEST(PowerCut, NothingAcknowledgedIsLostInTwentyThousandStates) {
   }
   std::printf("power cut: %zu states, %zu lost, %zu corrupt, %zu phantom\n", sum.states, sum.lost,
               sum.corrupt, sum.phantom);
-  EXPECT_GE(sum.states, 20'000u);
+  EXPECT_GE(sum.states, wanted);
   EXPECT_EQ(sum.lost, 0u) << sum.first;
   EXPECT_EQ(sum.corrupt, 0u) << sum.first;
   EXPECT_EQ(sum.phantom, 0u) << sum.first;

@@ -52,6 +52,10 @@ class TaskName {
 ///           PoolClosedError, idle workers end at once, and leased ones when their lease ends. The
 ///           pool never keeps an io_context running by itself, and survives its destruction.
 /// Threads:  any; the io_context may run on several threads.
+/// Fork:     the child of a fork() has no part in the pool. What needs its lock or its workers
+///           throws PoolClosedError at once, also when another thread held the lock at the fork;
+///           a lease says that it is revoked. Handles and leases may be destroyed there, and the
+///           parent's stay as they are.
 class ResourcePool {
  public:
   /// Errors: ConfigError with `find_fault`'s text, or when process workers are wanted and
@@ -92,6 +96,12 @@ class ResourcePool {
       std::chrono::milliseconds deadline = std::chrono::seconds(10));
 
   PoolStatus status() const;
+
+  /// Threads: any, also while the pool is being shut down. Cost: a few loads, no lock.
+  PoolHealth health() const noexcept;
+  /// Leases and waiting acquires: zero if nobody uses the pool now. Cost: a short lock.
+  std::size_t load() const noexcept;
+
   Capabilities capabilities() const;
   const ResourceConfig& config() const noexcept;
 

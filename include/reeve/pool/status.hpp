@@ -51,6 +51,15 @@ struct PoolStatus {
   bool closed = false;
 };
 
+/// Whether a pool can be expected to give workers.
+enum class PoolHealth {
+  ready,
+  degraded,  ///< workers could not be started several times in a row; it tries again by itself
+  stuck,     ///< every slot, replacements included, holds a worker that cannot be ended
+  closed,    ///< shut down, or its execution context is gone
+};
+std::string_view to_string(PoolHealth health);
+
 /// One mechanism that limits or kills, and whether it works on this host.
 struct Capability {
   std::string name;

@@ -28,7 +28,8 @@ class Call;
 /// its worker is killed and replaced.
 ///
 /// A lease ends early ("is revoked") when its time or memory runs out, its worker dies, or a call
-/// is cancelled; every later call rethrows the same cause. Calls are made one at a time.
+/// is cancelled; every later call rethrows the same cause. Calls are made one at a time. A worker
+/// that dies before the lease's first call has begun is replaced under the lease, twice at most.
 ///
 /// Lifetime: keeps the pool's state alive; may outlive the pool's handles and be destroyed on any
 /// thread. Threads:  one at a time; destruction and `memory_usage` from any.
@@ -79,7 +80,7 @@ class [[nodiscard]] WorkerLease {
   WorkerId id() const noexcept;
   std::string_view task() const noexcept;
   std::string_view device() const noexcept;
-  int pid() const noexcept;       ///< 0 for a thread worker
+  int pid() const noexcept;       ///< 0 for a thread worker, and between two workers
   ByteSize memory_usage() const;  ///< of the worker's tree, as last seen by the watch, or now
   bool revoked() const noexcept;
 
