@@ -67,18 +67,18 @@ RecordPtr Engine::visible(const Entry& entry) const {
   return is_expired(entry) ? nullptr : entry.visible;
 }
 
-void Engine::index_move(const EntryPtr& entry, const RecordData* from, const RecordData* to) {
-  if (from && to && from->state == to->state) return;
+Engine::Index::node_type Engine::index_move(const EntryPtr& entry, const RecordData* from,
+                                            const RecordData* to) {
+  if (from && to && from->state == to->state) return {};
   const std::lock_guard lock(index_mutex_);
-  if (from && to) {
-    auto node = index_[static_cast<std::size_t>(from->state)].extract(entry->rid);
-    index_[static_cast<std::size_t>(to->state)].insert(std::move(node));
-  } else if (from) {
-    index_[static_cast<std::size_t>(from->state)].erase(entry->rid);
-  } else if (to) {
+  if (!from) {
     auto& map = index_[static_cast<std::size_t>(to->state)];
     map.emplace_hint(map.end(), entry->rid, entry);
+    return {};
   }
+  auto node = index_[static_cast<std::size_t>(from->state)].extract(entry->rid);
+  if (to) index_[static_cast<std::size_t>(to->state)].insert(std::move(node));
+  return node;
 }
 
 void Engine::plan_expiry(const EntryPtr& entry, std::chrono::milliseconds in) {
@@ -111,10 +111,12 @@ void Engine::show(const EntryPtr& entry, RecordPtr next) {
   hub_.note(entry, *next, false);
 }
 
-void Engine::remove(Stripe& stripe, const EntryPtr& entry) {
-  const RecordPtr before = std::exchange(entry->visible, nullptr);
+Engine::Removed Engine::remove(Stripe& stripe, const EntryPtr& entry) {
+  Removed removed;
+  removed.record = std::exchange(entry->visible, nullptr);
+  const RecordPtr& before = removed.record;
   entry->staged = nullptr;
-  if (before) index_move(entry, before.get(), nullptr);
+  if (before) removed.place = index_move(entry, before.get(), nullptr);
   if (entry->waiters)
     while (!entry->waiters->empty()) entry->waiters->dismiss(*entry->waiters->front());
   if (const auto at = stripe.map.find(*entry->id); at != stripe.map.end() && at->second == entry) {
@@ -122,6 +124,7 @@ void Engine::remove(Stripe& stripe, const EntryPtr& entry) {
     stripe.map.erase(at);
   }
   if (before) hub_.note(entry, *before, true);
+  return removed;
 }
 
 TicketPtr Engine::enqueue(const EntryPtr& entry, const RecordPtr& data, bool transition) {
@@ -337,6 +340,7 @@ std::size_t Engine::remove_expired(std::size_t max) {
   const auto now = config_.clock->now();
   while (removed < max) {
     EntryPtr entry;
+    Removed garbage;
     {
       const std::lock_guard lock(due_mutex_);
       if (due_.empty() || due_.top().at > now) break;
@@ -352,7 +356,7 @@ std::size_t Engine::remove_expired(std::size_t max) {
       if (dirty_.empty() && lazy_erases_.empty()) dirty_since_ = std::chrono::steady_clock::now();
       lazy_erases_.push_back(entry->rid);
     }
-    remove(stripe, entry);
+    garbage = remove(stripe, entry);
     ++removed;
   }
   return removed;

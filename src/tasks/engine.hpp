@@ -119,6 +119,7 @@ class Engine {
     bool operator<(const Due& other) const noexcept { return at > other.at; }
   };
   static constexpr std::size_t stripe_count = 64;
+  using Index = std::map<std::uint64_t, EntryPtr>;
 
   Stripe& stripe_of(std::string_view id) const noexcept;
   bool is_expired(const Entry& e) const noexcept {
@@ -126,7 +127,13 @@ class Engine {
   }
   // The next five: stripe mutex held.
   void show(const EntryPtr& entry, RecordPtr next);
-  void remove(Stripe& stripe, const EntryPtr& entry);
+  /// What is left of an entry; worth destroying when no lock is held: giving much memory back to
+  /// the system takes long.
+  struct Removed {
+    RecordPtr record;
+    Index::node_type place;
+  };
+  Removed remove(Stripe& stripe, const EntryPtr& entry);
   void stage(const EntryPtr& entry, const RecordPtr& next, bool transition, Durability durability,
              Submitted& out);
   TicketPtr enqueue(const EntryPtr& entry, const RecordPtr& data, bool transition);
@@ -136,7 +143,7 @@ class Engine {
   void load();
   std::shared_ptr<RecordData> classify(std::shared_ptr<RecordData> r, std::int64_t now_ms) const;
   void plan_expiry(const EntryPtr& entry, std::chrono::milliseconds in);
-  void index_move(const EntryPtr& entry, const RecordData* from, const RecordData* to);
+  Index::node_type index_move(const EntryPtr& entry, const RecordData* from, const RecordData* to);
 
   void run();
   struct Batch {
@@ -166,7 +173,7 @@ class Engine {
   Hub hub_;
 
   mutable std::mutex index_mutex_;
-  std::map<std::uint64_t, EntryPtr> index_[task_state_count];
+  Index index_[task_state_count];
 
   std::mutex due_mutex_;
   std::priority_queue<Due> due_;

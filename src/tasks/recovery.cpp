@@ -93,8 +93,19 @@ void Engine::load() {
     }
   }
   const JournalMeta opened = meta(false);
-  journal_->commit(rows, &opened);
-  meta_written_ = std::chrono::steady_clock::now();
+  try {
+    journal_->commit(rows, &opened);
+    meta_written_ = std::chrono::steady_clock::now();
+  } catch (const TaskError& error) {
+    if (error.code() != TaskErrc::storage_full) throw;
+    // A full disk can be read, and tasks on it deleted: what should have been written goes with the
+    // next write that succeeds.
+    for (const JournalRow& row : rows)
+      repairs_.emplace(row.rid, stripe_of(*row.data->id).map.at(*row.data->id));
+    health_.degraded = true;
+    health_.cause = error.what();
+    ++health_.failures;
+  }
 }
 
 }  // namespace reeve::tasks::detail

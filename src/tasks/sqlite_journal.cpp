@@ -72,6 +72,8 @@ class SqliteJournal final : public Journal {
   void checkpoint() noexcept;
   void make_reserve() noexcept;
   bool drop_reserve() noexcept;
+  /// Folding the log makes the file grow: it would take what is left for deletions, and fail.
+  bool is_short_of_space() const noexcept { return reserve_bytes_ != 0 && !reserve_there_; }
   std::string reserve_path() const { return path_ + "-reserve"; }
 
   static int on_wal(void* self, sqlite3*, const char*, int frames) {
@@ -149,6 +151,8 @@ void SqliteJournal::shut() noexcept {
   for (Statement* s :
        {&upsert_, &put_result_, &erase_, &erase_result_, &put_meta_, &begin_, &commit_})
     s->reset();
+  if (is_short_of_space() && db_.get() != nullptr)
+    sqlite3_db_config(db_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   db_.close();
 }
 
@@ -298,6 +302,7 @@ void SqliteJournal::commit(std::span<const JournalRow> rows, const JournalMeta* 
   } catch (const TaskError& e) {
     must_reopen_ = e.code() != TaskErrc::storage_full;
     const bool only_erases =
+        !rows.empty() &&
         std::all_of(rows.begin(), rows.end(), [](const JournalRow& r) { return !r.data; });
     if (e.code() != TaskErrc::storage_full || !only_erases || !drop_reserve()) throw;
     transact(rows, meta);
@@ -306,8 +311,8 @@ void SqliteJournal::commit(std::span<const JournalRow> rows, const JournalMeta* 
 
 void SqliteJournal::maintain() noexcept {
   if (must_reopen_) return;
-  if (wal_frames_ >= checkpoint_frames_) checkpoint();
   if (!reserve_there_) make_reserve();
+  if (wal_frames_ >= checkpoint_frames_ && !is_short_of_space()) checkpoint();
 }
 
 void SqliteJournal::checkpoint() noexcept {

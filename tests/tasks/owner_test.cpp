@@ -143,14 +143,34 @@ int live_on_a_full_disk(const std::string& directory) {
     if (std::filesystem::exists(config.path + "-reserve")) return 4;
     if (store.get_task_status("t0") || !store.get_task_status("t10")) return 5;
   }
+  {
+    TaskStore store(context.get_executor(), config);
+    for (int i = 0; i < created; ++i)
+      if (store.get_task_status("t" + std::to_string(i)).has_value() != (i >= 10)) return 6;
+    for (int i = 10; i < 20; ++i)
+      if (!run(context, store.delete_task_status("t" + std::to_string(i)))) return 7;
+  }
+  // Not a byte left: it still starts, and shows what there is.
+  {
+    std::ofstream ballast(directory + "/ballast");
+    const std::string block(512, 'b');
+    while (ballast.write(block.data(), 512).flush()) {
+    }
+  }
+  {
+    TaskStore store(context.get_executor(), config);
+    if (!store.get_task_status("t20") || store.get_task_status("t19")) return 8;
+    if (!code_of([&] { run(context, store.create_task("refused")); })) return 9;
+    if (!store.health().degraded) return 10;
+    std::filesystem::remove(directory + "/ballast");
+    run(context, store.create_task("after"));  // work resumes when the cause is gone
+    if (store.health().degraded) return 11;
+  }
   TaskStore store(context.get_executor(), config);
-  for (int i = 0; i < created; ++i)
-    if (store.get_task_status("t" + std::to_string(i)).has_value() != (i >= 10)) return 6;
-  run(context, store.create_task("after"));  // the deleted rows' pages are free again
-  return store.get_task_status("after") ? fine : 7;
+  return store.get_task_status("after") && !store.get_task_status("refused") ? fine : 12;
 }
 
-TEST(FullDisk, TasksCanBeDeletedByGivingUpTheReserve) {
+TEST(RealDisk, ThatIsFullLetsTasksBeDeletedAndTheStoreStart) {
   testing::TempDir dir;
   const int answer = in_child([&] { return live_on_a_full_disk(dir.path().string()); });
   if (answer == skipped) GTEST_SKIP() << "no mount namespace here";
