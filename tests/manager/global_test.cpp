@@ -128,6 +128,26 @@ TEST(ManagerExit, static_destructors_may_use_it) {
   expect_clean_end("ManagerVictim.DISABLED_has_statics", 5);
 }
 
+int leave_from_worker() {
+  std::exit(0);
+}
+
+// Static destructors then run on that thread.
+TEST(ManagerVictim, DISABLED_exits_on_a_thread_of_ours) {
+  fill_statics();
+  if (Victim::argument() == "background") {
+    asio::post(static_manager->executor(), [] { std::exit(0); });
+  } else {
+    static_manager->get_pool(1, thread).submit<&leave_from_worker>();
+  }
+  for (;;) pause();
+}
+
+TEST(ManagerExit, exit_on_the_background_thread_and_on_a_worker_thread) {
+  expect_clean_end("ManagerVictim.DISABLED_exits_on_a_thread_of_ours", 3, "background");
+  expect_clean_end("ManagerVictim.DISABLED_exits_on_a_thread_of_ours", 3, "worker");
+}
+
 // ------------------------------------------------------------------------------------------------
 // fork
 
