@@ -39,7 +39,7 @@ packages_of() {
     demo) echo "$build" ;;
     test | full | consumer) echo "$build $tests clang-format-19" ;;
     asan | tsan | clang) echo "$build $tests clang-19 llvm-19 libclang-rt-19-dev" ;;
-    bench) echo "$build libbenchmark-dev python3 python3-joblib python3-psutil python3-pebble" ;;
+    bench) echo "$build libbenchmark-dev redis-server python3 python3-joblib python3-psutil python3-pebble" ;;
     *) return 1 ;;
   esac
 }
@@ -190,7 +190,7 @@ do_demo() {
   fi
   step demo build build release reeve_demo_study
   program=$(find build/release/examples -name reeve_demo_study -type f -perm -u+x | head -n 1)
-  step demo run "$program"
+  step demo run "$program" examples/data build/study
 }
 
 do_tests() {  # word, preset, label

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "benchmarks/support/report.hpp"
 #include "benchmarks/tasks/peers.hpp"
 
 namespace bench {
@@ -33,7 +34,9 @@ class Meter {
   explicit Meter(double seconds)
       : start_(now()),
         end_(start_ + std::chrono::nanoseconds(static_cast<long long>(seconds * 1e9))),
-        cpu_(cpu_seconds()) {}
+        cpu_(cpu_seconds()) {
+    micros_.reserve(std::size_t{1} << 20);
+  }
   bool over() const { return now() >= end_; }
   void done(Clock::time_point begin) {
     const auto at = now();
@@ -63,19 +66,23 @@ inline double median(std::vector<double> v) {
   return v[v.size() / 2];
 }
 
-/// One line: `goal` is on the ratio to the peer where there is one, on the value otherwise.
+/// One line: `goal` is a factor on the peer where there is one, a value otherwise.
 inline void report(const char* figure, double value, const char* unit, double goal, bool at_least,
                    const char* peer = "", double peer_value = 0) {
-  const double ratio = peer_value > 0 ? value / peer_value : 0;
-  const double judged = peer_value > 0 ? ratio : value;
-  const bool met = at_least ? judged >= goal : judged <= goal;
-  std::printf(
-      "{\"component\":\"tasks\",\"figure\":\"%s\",\"value\":%.6g,\"unit\":\"%s\",\"goal\":\"%s%g%"
-      "s\","
-      "\"peer\":\"%s\",\"peer_value\":%.6g,\"ratio\":%.3g,\"met\":%s}\n",
-      figure, value, unit, at_least ? ">=" : "<=", goal, peer_value > 0 ? "x" : "", peer,
-      peer_value, ratio, met ? "true" : "false");
-  std::fflush(stdout);
+  reeve::bench::Figure line("tasks", figure, value, unit);
+  if (*peer != 0 && peer_value <= 0) return;  // that peer is not installed here
+  if (*peer != 0) {
+    line.against(peer, peer_value);
+    goal *= peer_value;
+  }
+  if (at_least)
+    line.at_least(goal);
+  else
+    line.at_most(goal);
+  line.print();
 }
+
+void power_cut_figures();
+void expiry_figures();
 
 }  // namespace bench

@@ -13,10 +13,12 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <chrono>
 #include <random>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -51,7 +53,7 @@ asio::awaitable<void> client(unsigned short port, int seed, int ids, Meter* mete
 
 }  // namespace
 
-Redis::Redis(const std::string& directory, bool append_always) {
+Redis::Redis(const std::string& directory, Append append) {
   asio::io_context context;
   {
     tcp::acceptor probe(context, tcp::endpoint(asio::ip::address_v4::loopback(), 0));
@@ -64,21 +66,60 @@ Redis::Redis(const std::string& directory, bool append_always) {
     ::dup2(null, 2);
     const std::string port = std::to_string(port_);
     ::execlp("redis-server", "redis-server", "--port", port.c_str(), "--bind", "127.0.0.1", "--dir",
-             directory.c_str(), "--save", "", "--appendonly", append_always ? "yes" : "no",
-             "--appendfsync", "always", nullptr);
+             directory.c_str(), "--save", "", "--appendonly",
+             append == Append::never ? "no" : "yes", "--appendfsync",
+             append == Append::always ? "always" : "everysec", nullptr);
     ::_exit(127);
   }
-  for (int i = 0; i < 100 && !ok_; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds{50});
-    if (::waitpid(pid_, nullptr, WNOHANG) == pid_) {
-      pid_ = -1;
-      return;
-    }
+  ok_ = answers();
+}
+
+bool Redis::answers() {
+  asio::io_context context;
+  for (int i = 0; i < 30'000; ++i) {
+    if (pid_ > 0 && ::waitpid(pid_, nullptr, WNOHANG) == pid_) pid_ = -1;
+    if (pid_ <= 0) return false;
     tcp::socket socket(context);
     boost::system::error_code error;
     socket.connect(tcp::endpoint(asio::ip::address_v4::loopback(), port_), error);
-    ok_ = !error;
+    char answer[64] = {};
+    if (!error) asio::write(socket, asio::buffer("PING\r\n", 6), error);
+    if (!error) socket.read_some(asio::buffer(answer), error);
+    if (!error && std::string_view(answer).starts_with("+PONG")) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds{2});
   }
+  return false;
+}
+
+void Redis::fill(int keys, int bytes) {
+  asio::io_context context;
+  tcp::socket socket(context);
+  socket.connect(tcp::endpoint(asio::ip::address_v4::loopback(), port_));
+  const std::string value(bytes, 'x');
+  for (int done = 0; done < keys;) {
+    std::string request;
+    const int end = std::min(keys, done + 1000), count = end - done;
+    for (; done < end; ++done) {
+      const std::string key = key_of(done);
+      request += "*3\r\n$3\r\nSET\r\n$" + std::to_string(key.size()) + "\r\n" + key + "\r\n$" +
+                 std::to_string(bytes) + "\r\n" + value + "\r\n";
+    }
+    asio::write(socket, asio::buffer(request));
+    std::string answer(5 * static_cast<std::size_t>(count), '\0');
+    asio::read(socket, asio::buffer(answer));
+  }
+}
+
+double redis_load_seconds(const std::string& directory, int keys, int bytes) {
+  {
+    Redis writer(directory, Append::every_second);
+    if (!writer.ok()) return 0;
+    writer.fill(keys, bytes);
+    std::this_thread::sleep_for(std::chrono::seconds{2});  // its log reaches the file each second
+  }
+  const auto begin = Meter::now();
+  const Redis reader(directory, Append::every_second);
+  return reader.ok() ? std::chrono::duration<double>(Meter::now() - begin).count() : 0;
 }
 
 Redis::~Redis() {

@@ -14,17 +14,23 @@ struct Rate {
   double cpu_us = 0;  // of the client, or of everything where one process does it
 };
 
+enum class Append { never, every_second, always };
+
 /// A redis-server of our own on a free loopback port, stopped at the end. `ok()` is false without
 /// one.
 class Redis {
  public:
-  Redis(const std::string& directory, bool append_always);
+  Redis(const std::string& directory, Append append);
   ~Redis();
   Redis(const Redis&) = delete;
   Redis& operator=(const Redis&) = delete;
   bool ok() const { return ok_; }
   /// `connections` coroutines, one SET of 256 bytes at a time over `ids` keys.
   Rate set(int connections, int ids, double seconds);
+  /// Keys of `bytes` each, in one pipeline.
+  void fill(int keys, int bytes);
+  /// Waits until it answers a PING, also while it loads; false when it does not.
+  bool answers();
 
  private:
   int pid_ = -1;
@@ -32,6 +38,8 @@ class Redis {
   bool ok_ = false;
 };
 
+/// Seconds from the start of a redis-server to its first answer, with `keys` of `bytes` in its log.
+double redis_load_seconds(const std::string& directory, int keys, int bytes);
 Rate sqlite_one_row(const std::string& directory, int ids, double seconds);
 Rate raw_fdatasync(const std::string& directory, double seconds);
 

@@ -140,7 +140,8 @@ void durable_figures(const std::string& dir, double seconds, int rounds) {
   fill(store, context, 0, 100'000);
   std::filesystem::create_directory(dir + "/always");
   std::filesystem::create_directory(dir + "/never");
-  bench::Redis always(dir + "/always", true), never(dir + "/never", false);
+  bench::Redis always(dir + "/always", bench::Append::always);
+  bench::Redis never(dir + "/never", bench::Append::never);
   Cell w1, w64, w512, random, r1, r64, r512, rrandom, r_none, one_row, raw;
   for (int round = 0; round < rounds; ++round) {
     raw.add(bench::raw_fdatasync(dir, seconds / 3));
@@ -156,18 +157,22 @@ void durable_figures(const std::string& dir, double seconds, int rounds) {
     if (never.ok()) r_none.add(never.set(64, 1000, seconds));
   }
   const char* redis = "redis-server, appendfsync always";
-  report("raw write + fdatasync of 256 B", raw(), "1/s", 0, true);
+  reeve::bench::Figure("tasks", "raw write + fdatasync of 256 B", raw(), "1/s").print();
   report("G2 acks, 64 writers, 1,000 tasks", w64(), "1/s", 1.5, true, redis, r64());
   report("G2 acks, 64 writers, 1,000 tasks", w64(), "1/s", 5, true, "SQLite FULL, one row each",
          one_row());
   report("G2 p99, 64 writers", bench::median(w64.p99), "us", 2000, false);
+  report("G2 p99, 64 writers", bench::median(w64.p99), "us", 1, false, redis,
+         bench::median(r64.p99));
   report("G2 CPU per ack, 64 writers", bench::median(w64.cpu), "us", 4, false);
   report("G3 acks, 512 writers", w512(), "1/s", 2.5, true, redis, r512());
   report("G3 acks, 1 writer", w1(), "1/s", 1.3, true, redis, r1());
   report("G3 acks, 1 writer", w1(), "1/s", 0.8, true, "SQLite FULL, one row each", one_row());
   report("G3 bad case: 100 k random tasks, 64 writers", random(), "1/s", 0.5, true, redis,
          rrandom());
-  report("not durable: redis-server without a log, 64 connections", r_none(), "1/s", 0, true);
+  if (never.ok())
+    reeve::bench::Figure("tasks", "redis-server without a log, 64 connections", r_none(), "1/s")
+        .print();
   // A hog on every core.
   std::atomic<bool> stop{false};
   std::vector<std::thread> hogs;
@@ -221,18 +226,55 @@ void recovery_figures(const std::string& dir) {
     if (round == 0) bytes = (resident_kib() - before) * 1024.0 / 1e6 - 230;
   }
   report("G5 recovery of 1 M tasks", bench::median(seconds), "s", 2.0, false);
+  std::filesystem::create_directory(dir + "/load");
+  report("G5 recovery of 1 M tasks", bench::median(seconds), "s", 2.0, false,
+         "redis-server, loading its log", bench::redis_load_seconds(dir + "/load", 1'000'000, 230));
   report("G5 memory per task beyond its 230 B body", bytes, "B", 600, false);
 }
 
 }  // namespace
 
+/// For a profiler: 64 writers, nothing else.
+void store_alone(const std::string& dir, double seconds) {
+  asio::io_context context(1);
+  StoreConfig config;
+  config.path = dir + "/alone.db";
+  TaskStore store(context.get_executor(), config);
+  fill(store, context, 0, 1000);
+  const Rate rate = durable(store, context, 64, 1000, seconds);
+  reeve::bench::Figure("tasks", "64 writers alone", rate.per_second, "1/s").print();
+  reeve::bench::Figure("tasks", "64 writers alone, CPU per ack", rate.cpu_us, "us").print();
+}
+
+/// reeve_bench_tasks [SECONDS [ROUNDS [SECTION...]]]; sections: recovery memory durable integrity,
+/// and, only when it is named, store.
 int main(int argc, char** argv) {
   const double seconds = argc > 1 ? std::atof(argv[1]) : 1.0;
   const int rounds = argc > 2 ? std::atoi(argv[2]) : 3;
-  std::string pattern = (std::filesystem::temp_directory_path() / "reeve-bench-XXXXXX").string();
-  if (::mkdtemp(pattern.data()) == nullptr) return 1;
-  recovery_figures(pattern);
-  memory_figures();
-  durable_figures(pattern, seconds, rounds);
-  std::filesystem::remove_all(pattern);
+  const auto wanted = [&](std::string_view section) {
+    bool found = argc <= 3;
+    for (int i = 3; i < argc; ++i) found = found || argv[i] == section;
+    return found;
+  };
+  std::string directory = (std::filesystem::temp_directory_path() / "reeve-bench-XXXXXX").string();
+  if (::mkdtemp(directory.data()) == nullptr) return 1;
+  std::puts(
+      "The store is called in its process, redis-server through a loopback socket, as each is "
+      "used; SQLite and fdatasync by one caller.");
+  std::fflush(stdout);
+  if (wanted("integrity")) {
+    // In a process of its own: what memory comes back is part of it.
+    const pid_t child = ::fork();
+    if (child == 0) {
+      bench::power_cut_figures();
+      bench::expiry_figures();
+      ::_exit(0);
+    }
+    ::waitpid(child, nullptr, 0);
+  }
+  if (wanted("recovery")) recovery_figures(directory);
+  if (wanted("memory")) memory_figures();
+  if (wanted("durable")) durable_figures(directory, seconds, rounds);
+  if (argc > 3 && wanted("store")) store_alone(directory, seconds);
+  std::filesystem::remove_all(directory);
 }

@@ -10,7 +10,8 @@
 namespace study {
 namespace {
 
-RunReport run_here(std::span<const Case> cases, const Plan& plan, StatusLine& status, CheckList&) {
+RunReport run_here(std::span<const Case> cases, std::span<const LinkCase> links, const Plan& plan,
+                   StatusLine& status, CheckList&) {
   RunReport report;
   for (const auto& item : cases) {
     const auto start = std::chrono::steady_clock::now();
@@ -25,6 +26,8 @@ RunReport run_here(std::span<const Case> cases, const Plan& plan, StatusLine& st
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
     report.cases.push_back({combine(whole.estimates, std::move(chunks)), spent.count(), "local"});
   }
+  for (const auto& item : links)
+    report.links.push_back(reeve::inference::infer_here(item.link, options_of(item)));
   report.notes.push_back(
       "The tasks that misbehave were left out: this process would not survive them.");
   return report;

@@ -1,4 +1,5 @@
-// The main demo: curves fitted to real data by bootstrap, with every figure checked against R.
+// The main demo: mechanisms of real data inferred, and curves fitted to them by bootstrap, beside
+// tasks that misbehave; every figure is checked.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -7,6 +8,7 @@
 #include <reeve/process/init.hpp>
 
 #include "pool_runner.hpp"
+#include "report.hpp"
 #include "table.hpp"
 
 namespace {
@@ -49,20 +51,27 @@ void print_results(const std::vector<Case>& cases, const RunReport& report) {
   table.print(std::cout);
 }
 
-int run(const std::string& folder) {
+int run(const std::string& folder, const std::string& output) {
   const auto cases = read_cases(folder);
+  const auto links = read_links(folder);
   const Plan plan;
   const auto runner = pool_runner();
   CheckList checks;
   StatusLine status(std::cout, [] { return terminal_width(STDOUT_FILENO); });
-  status.print(fmt::format("{} curves, {} resamples of each, in {}\n", cases.size(), plan.resamples,
-                           runner.name));
-  const auto report = runner.run(cases, plan, status, checks);
+  status.print(
+      fmt::format("{} links between cause and effect, {} curves with {} resamples of each, in {}\n",
+                  links.size(), cases.size(), plan.resamples, runner.name));
+  const auto report = runner.run(cases, links, plan, status, checks);
   status.print("");
+  std::cout << link_table(report.links) << '\n';
   print_results(cases, report);
   for (const auto& note : report.notes) std::cout << note << '\n';
   for (std::size_t i = 0; i < cases.size(); ++i)
     check_case(checks, cases[i], report.cases.at(i), plan);
+  for (std::size_t i = 0; i < links.size(); ++i) check_link(checks, links[i], report.links.at(i));
+  const auto files = write_report(output, report.links, report.notes, checks);
+  std::cout << fmt::format("{} files with draws, summaries and pictures; look at {}/report.html\n",
+                           files, output);
   checks.print(std::cout, checks.failed() > 0);
   return checks.exit_status();
 }
@@ -72,20 +81,31 @@ int run(const std::string& folder) {
 int main(int argc, char** argv) {
   reeve::init(argc, argv);
   try {
-    if (argc <= 2) return run(argc == 2 ? argv[1] : STUDY_DATA_DIR);
-    std::cerr << "usage: reeve_demo_study [FOLDER]   the CSV files; default: " STUDY_DATA_DIR "\n";
+    if (argc <= 3) return run(argc >= 2 ? argv[1] : STUDY_DATA_DIR, argc == 3 ? argv[2] : "study");
+    std::cerr
+        << "usage: reeve_demo_study [FOLDER [OUTPUT]]   the CSV files, default " STUDY_DATA_DIR
+           "; where the report goes, default study\n";
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
   }
   return 2;
 }
 // [output]
-// 8 curves, 10000 resamples of each, in a pool of worker processes
+// 7 links between cause and effect, 8 curves with 10000 resamples of each, in a pool of ...
 //
-//   ... s  [------------------------]   0 %  0 of 80 chunks, 0 of 4 bad tasks over; ...
+//   ... s  [------------------------]   0 %  0 of 80 chunks, 0 of 7 links, 0 of 4 bad tasks ...
 // ...
 //   ... s  the never-ending task is over: WorkerTimeoutError after 1... s
 // ...
+// link                  mechanism         P      P(effect)  strength  90 % from ...
+// Puromycin, treated    Michaelis-Menten  0.9...     1.000       15...
+// Puromycin, untreated  Michaelis-Menten  0.6...     1.000       10...
+// DNase, run 1          sigmoid           0.9...     1.000      1.6...  1.6...  1.7...
+// BOD                   first order       0.6...
+// cars                  linear            0.6...     1.000      80...
+// Loblolly              exponential       0.9...     1.000      56...
+// null pair             null              0.6...
+//
 // data                  curve                   parameter  estimate    2.5 %   97.5 %  no fit ...
 // Puromycin, treated    saturating              Vm            212.7    196.6    222.2       0 ...
 //                                               K           0.06412  0.04464  0.08148
@@ -108,7 +128,7 @@ int main(int argc, char** argv) {
 //
 // bad task       ended  ...
 // ...
-// audit: ok: 84 acquires = 82 releases + 2 revokes + 0 active; ... + 0 alive; ...
+// audit: ok: 91 acquires = 89 releases + 2 revokes + 0 active; ... + 0 alive; ...
 // ...
-// 100 of 100 checks hold
+// 193 of 193 checks hold
 // [/output]

@@ -54,8 +54,14 @@ struct Portion {
 
 class Study {
  public:
-  Study(std::span<const Case> cases, const Plan& plan, StatusLine& status, CheckList& checks)
-      : cases_(cases), plan_(plan), status_(status), checks_(checks) {
+  Study(std::span<const Case> cases, std::span<const LinkCase> links, const Plan& plan,
+        StatusLine& status, CheckList& checks)
+      : cases_(cases),
+        links_(links),
+        plan_(plan),
+        status_(status),
+        checks_(checks),
+        inferred_(links.size()) {
     for (std::size_t item = 0; item < cases.size(); ++item) {
       for (int first = 0; first < plan.resamples; first += plan.chunk) {
         Portion portion;
@@ -75,6 +81,7 @@ class Study {
 
  private:
   asio::awaitable<void> work(reeve::ResourcePool pool, std::size_t number);
+  asio::awaitable<void> infer(reeve::ResourcePool pool, std::size_t number);
   asio::awaitable<void> suffer(reeve::ResourcePool pool, std::size_t number);
   asio::awaitable<void> close(reeve::ResourcePool pool);
   void show(const reeve::ResourcePool& pool);
@@ -82,9 +89,12 @@ class Study {
   std::string ordeal_table() const;
 
   std::span<const Case> cases_;
+  std::span<const LinkCase> links_;
   const Plan& plan_;
   StatusLine& status_;
   CheckList& checks_;
+  std::vector<reeve::inference::InferenceResult> inferred_;
+  std::size_t inferred_count_ = 0;
   std::vector<Portion> portions_;
   std::vector<Ordeal> ordeals_;
   std::vector<std::string> notes_;
@@ -108,6 +118,17 @@ asio::awaitable<void> Study::work(reeve::ResourcePool pool, std::size_t number) 
   portion.seconds = since(start);
 }
 
+// One link is one task: all its candidates and chains on one worker.
+asio::awaitable<void> Study::infer(reeve::ResourcePool pool, std::size_t number) {
+  reeve::inference::BayesianInferenceEngine engine(pool);
+  const LinkCase& item = links_[number];
+  const auto options = options_of(item);
+  auto result = co_await engine.infer_mechanism(item.link, options);
+  status_.print(fmt::format("{:>7.3f} s  {}: {}", since(start_), result.link(), result.type()));
+  inferred_[number] = std::move(result);
+  ++inferred_count_;
+}
+
 asio::awaitable<void> Study::suffer(reeve::ResourcePool pool, std::size_t number) {
   Ordeal ordeal = co_await run_ordeal(number, pool, checks_);
   status_.print(fmt::format("{:>7.3f} s  the {} task is over: {} after {:.3f} s", since(start_),
@@ -121,11 +142,12 @@ asio::awaitable<void> Study::run(reeve::ResourcePool pool) {
   const auto executor = co_await asio::this_coro::executor;
   asio::steady_timer tick(executor);
   tick_ = &tick;
-  left_ = portions_.size() + ordeal_count;
+  left_ = portions_.size() + ordeal_count + links_.size();
   const auto done = [this](std::exception_ptr failure) {
     if (failure && !failure_) failure_ = failure;
     if (--left_ == 0) tick_->cancel();
   };
+  for (std::size_t i = 0; i < links_.size(); ++i) asio::co_spawn(executor, infer(pool, i), done);
   const std::size_t stride = portions_.size() / (2 * ordeal_count) + 1;
   for (std::size_t i = 0, bad = 0; i < portions_.size() || bad < ordeal_count; ++i) {
     if (i < portions_.size()) asio::co_spawn(executor, work(pool, i), done);
@@ -159,7 +181,7 @@ asio::awaitable<void> Study::close(reeve::ResourcePool pool) {
   checks_.near("leases that crashed", static_cast<double>(deaths.crashed), 1, 0);
   checks_.near("leases that were lost", static_cast<double>(deaths.lost), 0, 0);
   checks_.near("leases granted", static_cast<double>(busy.grants),
-               static_cast<double>(portions_.size() + ordeal_count), 0);
+               static_cast<double>(portions_.size() + ordeal_count + links_.size()), 0);
   checks_.near("leases active at the end", static_cast<double>(busy.active_tasks), 0, 0);
   checks_.near("leases killed at shutdown", static_cast<double>(report.killed), 0, 0);
   checks_.near("worker processes left", static_cast<double>(alive(pids)), 0, 0);
@@ -176,11 +198,12 @@ void Study::show(const reeve::ResourcePool& pool) {
   constexpr int width = 24;
   const int full = static_cast<int>(share * width);
   const auto status = pool.status();
-  status_.show(fmt::format(
-      "{:>7.3f} s  [{:#>{}}{:->{}}] {:3.0f} %  {} of {} chunks, {} of {} bad "
-      "tasks over; {} of {} workers busy, {} waiting",
-      since(start_), "", full, "", width - full, 100 * share, chunks, portions_.size(),
-      ordeals_.size(), ordeal_count, status.active_tasks, status.total_workers, status.waiting));
+  status_.show(
+      fmt::format("{:>7.3f} s  [{:#>{}}{:->{}}] {:3.0f} %  {} of {} chunks, {} of {} links, "
+                  "{} of {} bad tasks over; {} of {} workers busy, {} waiting",
+                  since(start_), "", full, "", width - full, 100 * share, chunks, portions_.size(),
+                  inferred_count_, links_.size(), ordeals_.size(), ordeal_count,
+                  status.active_tasks, status.total_workers, status.waiting));
 }
 
 CaseResult Study::result_of(std::size_t item) {
@@ -234,12 +257,22 @@ RunReport Study::report(double pool_seconds) {
     checks_.that(of.name + ", figures of the workers and of this process",
                  same(report.cases.back().bootstrap, alone), "equal bit by bit");
   }
+  for (std::size_t i = 0; i < links_.size(); ++i) {
+    const auto& result = inferred_[i];
+    status_.show("the same figures in this process, to compare: " + result.link());
+    const auto alone = reeve::inference::infer_here(links_[i].link, options_of(links_[i]));
+    checks_.that(result.link() + ", draws of the worker and of this process",
+                 reeve::mcmc::stan_csv(result.run(result.type()), 0) ==
+                     reeve::mcmc::stan_csv(alone.run(alone.type()), 0),
+                 "equal bit by bit");
+  }
+  report.links = std::move(inferred_);
   report.notes.push_back(ordeal_table());
   report.notes.insert(report.notes.end(), notes_.begin(), notes_.end());
   report.notes.push_back(
-      fmt::format("\n{} chunks and {} bad tasks took {:.2f} s in the pool; the chunks alone, in "
-                  "this process: {:.2f} s",
-                  portions_.size(), ordeal_count, pool_seconds, since(start)));
+      fmt::format("\n{} chunks, {} links and {} bad tasks took {:.2f} s in the pool; without the "
+                  "bad tasks, in this process: {:.2f} s",
+                  portions_.size(), links_.size(), ordeal_count, pool_seconds, since(start)));
   return report;
 }
 
@@ -252,11 +285,11 @@ reeve::ResourceConfig make_config() {
   return config;
 }
 
-RunReport run_in_pool(std::span<const Case> cases, const Plan& plan, StatusLine& status,
-                      CheckList& checks) {
+RunReport run_in_pool(std::span<const Case> cases, std::span<const LinkCase> links,
+                      const Plan& plan, StatusLine& status, CheckList& checks) {
   asio::io_context context;
   reeve::ResourcePool pool(context.get_executor(), make_config());
-  Study study(cases, plan, status, checks);
+  Study study(cases, links, plan, status, checks);
   std::exception_ptr failure;
   const auto start = SteadyClock::now();
   asio::co_spawn(context, study.run(pool), [&](std::exception_ptr e) { failure = e; });

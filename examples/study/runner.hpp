@@ -8,6 +8,7 @@
 #include "bootstrap.hpp"
 #include "cases.hpp"
 #include "checks.hpp"
+#include "links.hpp"
 #include "status_line.hpp"
 
 namespace study {
@@ -26,7 +27,8 @@ struct CaseResult {
 };
 
 struct RunReport {
-  std::vector<CaseResult> cases;  // in the order of the cases asked for
+  std::vector<CaseResult> cases;                         // in the order of the cases asked for
+  std::vector<reeve::inference::InferenceResult> links;  // in the order of the links asked for
   std::vector<std::string>
       notes;  // about the tasks that misbehave, and the audit; printed as they are
 };
@@ -35,8 +37,8 @@ struct RunReport {
 /// adds a check for each.
 struct Runner {
   std::string name;
-  RunReport (*run)(std::span<const Case> cases, const Plan& plan, StatusLine& status,
-                   CheckList& checks) = nullptr;
+  RunReport (*run)(std::span<const Case> cases, std::span<const LinkCase> links, const Plan& plan,
+                   StatusLine& status, CheckList& checks) = nullptr;
 };
 
 /// Everything in this process, one case after the other; the tasks that misbehave are left out.

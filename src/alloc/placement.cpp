@@ -1,18 +1,14 @@
-// Planning: which resource each piece of a gang goes to. Accounts stay as they are.
+// Which resource a piece goes to. Accounts stay as they are.
 #include <algorithm>
 
+#include "alloc/fraction.hpp"
 #include "reeve/alloc/reservation_manager.hpp"
 
 namespace reeve::alloc {
 
 namespace {
 
-__extension__ typedef __int128 Wide;
-
-// value / of in millionths, rounded down; exact enough to rank, the same everywhere.
-std::int64_t ppm(std::int64_t value, std::int64_t of) {
-  return of == 0 ? 0 : static_cast<std::int64_t>(Wide{value} * 1'000'000 / of);
-}
+using detail::ppm;
 
 Refusal unusable(std::string why) {
   return {.code = Code::invalid_request, .subject = std::move(why)};
@@ -65,14 +61,15 @@ void ReservationManager::clear_plan() {
   used_domains_.clear();
 }
 
-void ReservationManager::hide(std::span<const ReservationId> ids, bool hidden) {
+void ReservationManager::look_at(std::span<const ReservationId> ids, Seen how) {
   for (const auto& id : ids) {
-    if (hidden_[id.slot] == (hidden ? 1 : 0)) continue;
-    hidden_[id.slot] = hidden ? 1 : 0;
     const Reservation& r = slots_[id.slot];
-    if (r.quota == QuotaId::none) continue;
-    for (const auto& line : r.lines)
-      ledger_.quotas().charge(r.quota, hidden ? Amounts{} - line.amount : line.amount);
+    Amounts before;
+    Amounts after;
+    for (const auto& line : r.lines) before += hidden_part(id.slot, line);
+    hidden_[id.slot] = how;
+    for (const auto& line : r.lines) after += hidden_part(id.slot, line);
+    if (r.quota != QuotaId::none) ledger_.quotas().charge(r.quota, before - after);
   }
 }
 
@@ -81,19 +78,20 @@ Amounts ReservationManager::peak(std::size_t resource, Window window) {
   Amounts usage;
   for (auto slot : on_resource_[resource]) {
     const Reservation& r = slots_[slot];
-    if (hidden_[slot]) continue;
+    if (hidden_[slot] == Seen::gone) continue;
     Window w{r.started ? INT64_MIN : std::max(r.start, now()), r.overrun ? forever : r.end};
     // A booking that starts late keeps its length.
     if (!r.started && r.end != forever) w.end = w.start + (r.end - r.start);
     if (w.start >= window.end || w.end <= window.start) continue;
     for (const auto& line : r.lines) {
       if (static_cast<std::size_t>(line.resource) != resource) continue;
+      const Amounts amount = line.amount - hidden_part(slot, line);
       if (w.start <= window.start) {
-        usage += line.amount;
+        usage += amount;
       } else {
-        steps_.push_back({w.start, line.amount});
+        steps_.push_back({w.start, amount});
       }
-      if (w.end < window.end) steps_.push_back({w.end, Amounts{} - line.amount});
+      if (w.end < window.end) steps_.push_back({w.end, Amounts{} - amount});
     }
   }
   std::sort(steps_.begin(), steps_.end(), [](const Step& a, const Step& b) { return a.at < b.at; });
@@ -113,9 +111,9 @@ bool ReservationManager::fits(std::size_t resource, const Amounts& amount, Windo
   if (window.start <= now() && bookings_on_[resource] == 0) {
     Amounts free = account.free();
     for (auto slot : on_resource_[resource]) {
-      if (!hidden_[slot]) continue;
+      if (hidden_[slot] == Seen::whole) continue;
       for (const auto& line : slots_[slot].lines)
-        if (static_cast<std::size_t>(line.resource) == resource) free += line.amount;
+        if (static_cast<std::size_t>(line.resource) == resource) free += hidden_part(slot, line);
     }
     for (DimId d = 0; d < max_dims; ++d)
       if (amount[d] > 0 && wanted[d] > free[d]) return false;
@@ -146,7 +144,8 @@ bool ReservationManager::domain_has(std::size_t resource, const Affinity& rule) 
   for (std::size_t r = 0; r < on_resource_.size(); ++r) {
     if (rule.domain.empty() ? r != resource : domain_of(r, rule.domain) != domain) continue;
     for (auto slot : on_resource_[r])
-      if (!hidden_[slot] && slots_[slot].tags && slots_[slot].tags->label == rule.label)
+      if (hidden_[slot] != Seen::gone && slots_[slot].tags &&
+          slots_[slot].tags->label == rule.label)
         return true;
   }
   return false;
@@ -159,7 +158,7 @@ bool ReservationManager::affinity_allows(const Request& request, std::size_t res
   // Those already here may refuse the newcomer.
   for (std::size_t r = 0; r < on_resource_.size(); ++r)
     for (auto slot : on_resource_[r]) {
-      if (hidden_[slot] || !slots_[slot].tags) continue;
+      if (hidden_[slot] == Seen::gone || !slots_[slot].tags) continue;
       for (const auto& rule : slots_[slot].tags->affinity)
         if (rule.hard && rule.anti && rule.label == request.label &&
             domain_of(r, rule.domain) == domain_of(resource, rule.domain))
@@ -257,9 +256,11 @@ Result<std::size_t> ReservationManager::place_piece(const Request& request, cons
   const bool plain = request.spread == Spread::any || request.spread == Spread::strict_pack;
   bool blocked = false;
   std::size_t best = SIZE_MAX;
+  ranked_.clear();
   std::pair<std::int64_t, std::int64_t> best_score{};
   for (std::size_t r = 0; r < resources_.size(); ++r) {
     if (!class_ok_[class_of_[r]] || !fits(r, amount, window)) continue;
+    if (rule_ && !rule_allows(r, demand, amount)) continue;
     if (only_domain != INT64_MIN && domain_of(r, request.spread_domain) != only_domain) continue;
     if (!affinity_allows(request, r)) {
       blocked = true;
@@ -277,7 +278,10 @@ Result<std::size_t> ReservationManager::place_piece(const Request& request, cons
       }
       rank += request.spread == Spread::pack ? (used > 0 ? 0 : 1) : used;
     }
-    const std::pair score{rank, base_score(r, demand, amount, strategy)};
+    if (rule_ && best != SIZE_MAX && rank < best_score.first) ranked_.clear();
+    if (rule_ && (best == SIZE_MAX || rank <= best_score.first))
+      ranked_.push_back(static_cast<std::uint32_t>(r));
+    const std::pair score{rank, rule_ ? 0 : base_score(r, demand, amount, strategy)};
     if (best == SIZE_MAX || score < best_score) {
       best = r;
       best_score = score;
@@ -285,97 +289,7 @@ Result<std::size_t> ReservationManager::place_piece(const Request& request, cons
     }
   }
   if (best == SIZE_MAX) return explain(demand, amount, blocked);
-  return best;
-}
-
-Result<void> ReservationManager::place_gang(const Request& request, Strategy strategy,
-                                            Window window, bool least, std::int64_t only_domain) {
-  clear_plan();
-  Amounts sum;
-  for (const auto& demand : request.gang) {
-    const bool elastic = !demand.least.is_zero();
-    const Amounts& amount = least && elastic ? demand.least : demand.amount;
-    for (std::int32_t k = 0; k < demand.count; ++k) {
-      auto at = place_piece(request, demand, amount, strategy, window, only_domain);
-      if (!at) return at.refusal();
-      plan_.push_back({static_cast<ResourceId>(*at), amount, elastic ? demand.least : amount});
-      overlay_[*at] += amount;
-      touched_.push_back(static_cast<std::uint32_t>(*at));
-      if (request.spread != Spread::any)
-        used_domains_.emplace_back(domain_of(*at, request.spread_domain), 1);
-      sum += amount;
-    }
-  }
-  if (request.quota != QuotaId::none) return ledger_.quotas().check(request.quota, sum);
-  return {};
-}
-
-Result<void> ReservationManager::place_packed(const Request& request, Strategy strategy,
-                                              Window window, bool least) {
-  std::vector<std::int64_t> tried;
-  Result<void> last = Refusal{.code = Code::affinity, .subject = "strict_pack"};
-  for (std::size_t r = 0; r < resources_.size(); ++r) {
-    const auto domain = domain_of(r, request.spread_domain);
-    if (std::find(tried.begin(), tried.end(), domain) != tried.end()) continue;
-    tried.push_back(domain);
-    last = place_gang(request, strategy, window, least, domain);
-    if (last) return last;
-  }
-  return last;
-}
-
-Result<void> ReservationManager::make_plan(const Request& request, Strategy strategy,
-                                           Window window) {
-  const auto attempt = [&](bool least) {
-    return request.spread == Spread::strict_pack
-               ? place_packed(request, strategy, window, least)
-               : place_gang(request, strategy, window, least, INT64_MIN);
-  };
-  auto full = attempt(false);
-  if (full) return full;
-  const bool elastic = std::any_of(request.gang.begin(), request.gang.end(),
-                                   [](const Demand& d) { return !d.least.is_zero(); });
-  return elastic ? attempt(true) : full;
-}
-
-Result<std::vector<Line>> ReservationManager::plan(const Request& request, Strategy strategy,
-                                                   std::span<const ReservationId> without) {
-  settle();
-  if (auto ok = validate_request(request, strategy); !ok) return ok.refusal();
-  for (const auto& id : without)
-    if (!find(id)) return refuse_ended(id);
-  const Time start = std::max(request.not_before, now());
-  const Time end = request.duration > forever - start ? forever : start + request.duration;
-  hide(without, true);
-  auto ok = make_plan(request, strategy, {start, end});
-  std::vector<Line> lines = plan_;
-  clear_plan();
-  hide(without, false);
-  if (!ok) return ok.refusal();
-  return lines;
-}
-
-Result<Time> ReservationManager::earliest(const Request& request, Strategy strategy) {
-  settle();
-  if (auto ok = validate_request(request, strategy); !ok) return ok.refusal();
-  std::vector<Time> instants{std::max(request.not_before, now())};
-  for (const auto& r : slots_) {
-    if (terminal(r.state) || r.overrun || r.end == forever) continue;
-    const Time late = r.started ? 0 : std::max<Time>(0, now() - r.start);
-    if (r.end + late > instants[0]) instants.push_back(r.end + late);
-  }
-  std::sort(instants.begin(), instants.end());
-  instants.erase(std::unique(instants.begin(), instants.end()), instants.end());
-  Result<void> first;
-  for (std::size_t i = 0; i < instants.size(); ++i) {
-    const Time end =
-        request.duration > forever - instants[i] ? forever : instants[i] + request.duration;
-    auto ok = make_plan(request, strategy, {instants[i], end});
-    clear_plan();
-    if (ok) return instants[i];
-    if (i == 0) first = ok;
-  }
-  return first.refusal();
+  return rule_ ? choose_by_rule(demand, amount) : best;
 }
 
 }  // namespace reeve::alloc

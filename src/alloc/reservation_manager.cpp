@@ -45,7 +45,7 @@ std::uint64_t digest(std::string_view requester, const Request& r) {
     }
     for (auto p : d.preferred) h = mix(h, static_cast<std::uint64_t>(p));
   }
-  h = mix(h, static_cast<std::uint64_t>(r.quota));
+  h = mix(mix(h, static_cast<std::uint64_t>(r.quota)), r.identity);
   h = mix(h, static_cast<std::uint64_t>(r.priority));
   h = mix(h, static_cast<std::uint64_t>(r.spread));
   text(r.spread_domain);
@@ -68,8 +68,14 @@ std::uint32_t ReservationManager::intern_owner(std::string_view name) {
   if (const auto at = owner_ids_.find(name); at != owner_ids_.end()) return at->second;
   const auto id = static_cast<std::uint32_t>(owner_names_.size());
   owner_names_.emplace_back(name);
+  live_of_.push_back(0);
   owner_ids_.emplace(std::string(name), id);
   return id;
+}
+
+std::optional<std::uint32_t> ReservationManager::find_owner(std::string_view requester) const {
+  const auto at = owner_ids_.find(requester);
+  return at == owner_ids_.end() ? std::nullopt : std::optional(at->second);
 }
 
 Column ReservationManager::column_of(const Reservation& r) const {
@@ -99,15 +105,19 @@ ReservationId ReservationManager::open_slot(std::string_view requester, const Re
   if (free_slots_.empty()) {
     free_slots_.push_back(static_cast<std::uint32_t>(slots_.size()));
     slots_.emplace_back();
-    hidden_.push_back(0);
+    hidden_.push_back(Seen::whole);
   }
   const ReservationId id{free_slots_.back(), slots_[free_slots_.back()].generation};
   free_slots_.pop_back();
   Reservation& r = slots_[id.slot];
   const Time at = now();
   r.owner = intern_owner(requester);
+  ++live_of_[r.owner];
+  ++counts_.created;
+  ++counts_.reached[static_cast<std::size_t>(State::held)];
   r.quota = request.quota;
   r.priority = request.priority;
+  r.identity = request.identity;
   r.state = State::held;
   r.started = window.start <= at;
   r.overrun = false;
@@ -147,6 +157,8 @@ void ReservationManager::finish(ReservationId id, State how) {
   }
   if (r.tags)
     for (const auto& a : r.tags->affinity) hard_anti_live_ -= a.anti && a.hard;
+  --live_of_[r.owner];
+  ++counts_.reached[static_cast<std::size_t>(how)];
   std::erase(due_, id);
   r.tags.reset();
   r.lines.clear();
@@ -256,6 +268,14 @@ Result<ReservationId> ReservationManager::create_reservation(std::string_view re
                                                              const Request& request,
                                                              Strategy strategy,
                                                              std::optional<Time> ttl) {
+  auto id = try_create(requester, request, strategy, ttl);
+  if (!id) ++counts_.refused[static_cast<std::size_t>(id.refusal().code)];
+  return id;
+}
+
+Result<ReservationId> ReservationManager::try_create(std::string_view requester,
+                                                     const Request& request, Strategy strategy,
+                                                     std::optional<Time> ttl) {
   settle();
   std::uint64_t mark = 0;
   if (!request.key.empty()) {

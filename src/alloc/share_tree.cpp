@@ -2,32 +2,12 @@
 #include "reeve/alloc/share_tree.hpp"
 
 #include <algorithm>
-#include <compare>
+
+#include "alloc/fraction.hpp"
 
 namespace reeve::alloc {
 
-namespace {
-
-__extension__ typedef unsigned __int128 Wide;
-
-// a * b * c in 192 bits.
-struct Product {
-  Wide high;
-  std::uint64_t low;
-  friend auto operator<=>(const Product& x, const Product& y) {
-    return x.high != y.high
-               ? (x.high < y.high ? std::strong_ordering::less : std::strong_ordering::greater)
-               : x.low <=> y.low;
-  }
-};
-
-Product multiply(std::int64_t a, std::int64_t b, std::uint32_t c) {
-  const Wide ab = Wide(static_cast<std::uint64_t>(a)) * static_cast<std::uint64_t>(b);
-  const Wide low = Wide(static_cast<std::uint64_t>(ab)) * c;
-  return {(ab >> 64) * c + (low >> 64), static_cast<std::uint64_t>(low)};
-}
-
-}  // namespace
+using detail::multiply;
 
 ShareTree::ShareTree(const Amounts& total) : total_(total), nodes_(1) {}
 
@@ -47,16 +27,9 @@ Result<ShareId> ShareTree::add(ShareId parent, std::uint32_t weight) {
 }
 
 void ShareTree::refresh(Node& node) const {
-  node.share_used = 0;
-  node.share_total = 1;
-  for (DimId d = 0; d < max_dims; ++d) {
-    if (total_[d] == 0) continue;
-    const auto used = std::max<std::int64_t>(0, node.usage[d]);
-    if (multiply(used, node.share_total, 1) > multiply(node.share_used, total_[d], 1)) {
-      node.share_used = used;
-      node.share_total = total_[d];
-    }
-  }
+  const auto share = detail::dominant(node.usage, total_);
+  node.share_used = share.used;
+  node.share_total = share.total;
 }
 
 bool ShareTree::less(std::uint32_t a, std::uint32_t b) const {

@@ -1,92 +1,15 @@
 // Identified placement: EASY (rebuilt at each event) and conservative (rebuilt or compressed).
 #include "alloc/simulator_detail.hpp"
+#include "reeve/alloc/machine_timeline.hpp"
 
 namespace reeve::alloc::detail {
 
 namespace {
 
-using Machines = std::vector<std::uint64_t>;  // one bit each
-
-// Which machines are free from each instant on, sorted by time.
-class MachineProfile {
- public:
-  struct Fit {
-    Time start;
-    Machines machines;
-  };
-
-  void reset(Time now, const Machines& all) { steps_.assign(1, {now, all}); }
-
-  void forget_before(Time now) {
-    std::size_t keep = 0;
-    while (keep + 1 < steps_.size() && steps_[keep + 1].at <= now) ++keep;
-    steps_.erase(steps_.begin(), steps_.begin() + static_cast<std::ptrdiff_t>(keep));
-    steps_[0].at = std::max(steps_[0].at, now);
-  }
-
-  // The earliest start at which `size` machines are free all along; the lowest of them.
-  Fit first_fit(std::int32_t size, Time length) const {
-    for (std::size_t s = 0;; ++s) {
-      Machines free = steps_[s].free;
-      for (std::size_t i = s + 1; i < steps_.size() && steps_[i].at - steps_[s].at < length; ++i)
-        for (std::size_t w = 0; w < free.size(); ++w) free[w] &= steps_[i].free[w];
-      std::int32_t count = 0;
-      for (auto w : free) count += __builtin_popcountll(w);
-      if (count < size) continue;
-      for (std::size_t w = free.size(); count > size;) {
-        --w;
-        while (free[w] && count > size) {
-          free[w] &= ~(std::uint64_t{1} << (63 - __builtin_clzll(free[w])));
-          --count;
-        }
-      }
-      return {steps_[s].at, std::move(free)};
-    }
-  }
-
-  void set(Time from, Time to, const Machines& machines, bool free) {
-    if (from >= to) return;
-    const auto first = cut(from);
-    const auto last = cut(to);
-    for (auto i = first; i < last; ++i)
-      for (std::size_t w = 0; w < machines.size(); ++w)
-        steps_[i].free[w] =
-            free ? steps_[i].free[w] | machines[w] : steps_[i].free[w] & ~machines[w];
-    for (auto i = std::min(last, steps_.size() - 1); i > 0 && i + 1 > first; --i)
-      if (steps_[i].free == steps_[i - 1].free)
-        steps_.erase(steps_.begin() + static_cast<std::ptrdiff_t>(i));
-  }
-
- private:
-  struct Step {
-    Time at;
-    Machines free;
-  };
-  std::size_t cut(Time at) {
-    auto i =
-        static_cast<std::size_t>(std::lower_bound(steps_.begin(), steps_.end(), at,
-                                                  [](const Step& s, Time t) { return s.at < t; }) -
-                                 steps_.begin());
-    if (i < steps_.size() && steps_[i].at == at) return i;
-    if (i == 0) return 0;
-    steps_.insert(steps_.begin() + static_cast<std::ptrdiff_t>(i), {at, steps_[i - 1].free});
-    return i;
-  }
-  std::vector<Step> steps_;
-};
-
 class Identified {
  public:
   Identified(std::span<const Job> jobs, const SimulatorOptions& o, std::vector<Outcome>& out)
-      : jobs_(jobs),
-        o_(o),
-        out_(out),
-        plan_(jobs.size()),
-        all_(static_cast<std::size_t>(o.processors + 63) / 64, 0) {
-    for (std::int32_t m = 0; m < o.processors; ++m)
-      all_[static_cast<std::size_t>(m / 64)] |= std::uint64_t{1} << (m % 64);
-    profile_.reset(INT64_MIN / 4, all_);
-  }
+      : jobs_(jobs), o_(o), out_(out), plan_(jobs.size()), profile_(o.processors) {}
 
   void run() {
     while (next_ < jobs_.size() || !running_.empty()) {
@@ -108,7 +31,7 @@ class Identified {
     const auto before = running_.size();
     std::erase_if(running_, [&](const Running& r) {
       if (r.end > now) return false;
-      profile_.set(now, r.expected, plan_[r.job].machines, true);
+      profile_.give(now, r.expected, plan_[r.job].machines);
       return true;
     });
     return running_.size() != before;
@@ -124,21 +47,21 @@ class Identified {
     running_.push_back({j, out.finish, now + jobs_[j].estimate});
   }
 
-  void place(std::size_t j) {
-    plan_[j] = profile_.first_fit(jobs_[j].size, jobs_[j].estimate);
-    profile_.set(plan_[j].start, plan_[j].start + jobs_[j].estimate, plan_[j].machines, false);
+  void place(std::size_t j, Time now) {
+    plan_[j] = profile_.earliest_fit(now, jobs_[j].estimate, jobs_[j].size).value();
+    profile_.take(plan_[j].start, plan_[j].start + jobs_[j].estimate, plan_[j].machines);
   }
 
   void rebuild(Time now) {
-    profile_.reset(now, all_);
-    for (const auto& r : running_) profile_.set(now, r.expected, plan_[r.job].machines, false);
+    profile_.reset(now);
+    for (const auto& r : running_) profile_.take(now, r.expected, plan_[r.job].machines);
     bool head = true;
     std::erase_if(queue_, [&](std::size_t j) {
       if (!head && o_.backfill == Backfill::easy) {
-        auto fit = profile_.first_fit(jobs_[j].size, jobs_[j].estimate);
-        if (fit.start != now) return false;
+        const auto fit = profile_.earliest_fit(now, jobs_[j].estimate, jobs_[j].size);
+        if (!fit || fit->start != now) return false;
       }
-      place(j);
+      place(j, now);
       if (plan_[j].start == now) {
         start(j, now);
         return true;
@@ -154,9 +77,9 @@ class Identified {
       const auto j = queue_[i];
       if (i < fresh) {
         if (!completed) continue;
-        profile_.set(plan_[j].start, plan_[j].start + jobs_[j].estimate, plan_[j].machines, true);
+        profile_.give(plan_[j].start, plan_[j].start + jobs_[j].estimate, plan_[j].machines);
       }
-      place(j);
+      place(j, now);
     }
     std::erase_if(queue_, [&](std::size_t j) {
       if (plan_[j].start > now) return false;
@@ -168,9 +91,8 @@ class Identified {
   std::span<const Job> jobs_;
   const SimulatorOptions& o_;
   std::vector<Outcome>& out_;
-  std::vector<MachineProfile::Fit> plan_;
-  Machines all_;
-  MachineProfile profile_;
+  std::vector<MachineTimeline::Fit> plan_;
+  MachineTimeline profile_;
   std::size_t next_ = 0;
   std::vector<std::size_t> queue_;
   std::vector<Running> running_;

@@ -24,6 +24,7 @@ Result<void> ReservationManager::confirm_reservation(ReservationId id) {
   for (const auto& line : r->lines)
     if (r->started) post(id, line, Amounts{} - line.amount);
   r->state = State::confirmed;
+  ++counts_.reached[static_cast<std::size_t>(State::confirmed)];
   r->deadline = forever;
   for (const auto& line : r->lines)
     if (r->started) post(id, line, line.amount);
@@ -44,7 +45,7 @@ Result<void> ReservationManager::extend_reservation(ReservationId id, Time by) {
   if (r->end == forever) return {};
   const Window more{std::max(r->end, now()), after(std::max(r->end, now()), by)};
   const ReservationId self[] = {id};
-  hide(self, true);
+  look_at(self, Seen::gone);
   bool room = true;
   for (const auto& line : r->lines) {
     overlay_[static_cast<std::size_t>(line.resource)] += line.amount;
@@ -55,7 +56,7 @@ Result<void> ReservationManager::extend_reservation(ReservationId id, Time by) {
     room = room && (peak(at, more) + overlay_[at]).fits(ledger_.resources()[at].capacity);
   }
   clear_plan();
-  hide(self, false);
+  look_at(self, Seen::whole);
   if (!room) return Refusal{.code = Code::busy, .subject = "time after the window"};
   r->end = more.end;
   r->overrun = false;

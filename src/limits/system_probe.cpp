@@ -7,16 +7,24 @@
 #include <reeve/limits/limiter_config.hpp>
 #include <sstream>
 #include <string>
-#include <thread>
+#include <vector>
 
 namespace reeve::limits {
 namespace {
 
-std::string own_cgroup() {
-  std::ifstream in("/proc/self/cgroup");
+/// The folders of the process's own cgroup v2 group and of every group above it, innermost first.
+std::vector<std::string> own_groups(const std::string& root) {
+  std::ifstream in(root + "/proc/self/cgroup");
+  std::string path;
   for (std::string line; std::getline(in, line);)
-    if (line.starts_with("0::")) return "/sys/fs/cgroup" + line.substr(3);
-  return {};
+    if (line.starts_with("0::")) path = line.substr(3);
+  std::vector<std::string> groups;
+  if (path.empty()) return groups;
+  while (path.ends_with('/')) path.pop_back();
+  for (;; path.resize(path.rfind('/'))) {
+    groups.push_back(root + "/sys/fs/cgroup" + path);
+    if (path.empty()) return groups;
+  }
 }
 
 std::optional<double> first_number(const std::string& path) {
@@ -68,6 +76,8 @@ class Nvml {
 
 class SystemProbe final : public UsageProbe {
  public:
+  explicit SystemProbe(const std::string& root) : root_(root), groups_(own_groups(root)) {}
+
   Sample sample() override {
     Sample s;
     s.cpu_percent = cpu();
@@ -81,16 +91,16 @@ class SystemProbe final : public UsageProbe {
   double cpu() {
     double used = 0, possible = 0;
     const auto now = std::chrono::steady_clock::now();
-    if (const auto quota = cpu_quota()) {
-      std::ifstream in(cgroup_ + "/cpu.stat");
+    if (const auto quota = tightest_quota()) {
+      std::ifstream in(quota->group + "/cpu.stat");
       std::string word;
       double micros = 0;
       while (in >> word >> micros)
         if (word == "usage_usec") break;
       used = micros * 1e-6;
-      possible = std::chrono::duration<double>(now.time_since_epoch()).count() * *quota;
+      possible = std::chrono::duration<double>(now.time_since_epoch()).count() * quota->cores;
     } else {
-      std::ifstream in("/proc/stat");
+      std::ifstream in(root_ + "/proc/stat");
       std::string word;
       in >> word;
       double value = 0, idle = 0;
@@ -110,16 +120,23 @@ class SystemProbe final : public UsageProbe {
     return percent_;
   }
 
-  std::optional<double> cpu_quota() const {
-    if (cgroup_.empty()) return std::nullopt;
-    std::ifstream in(cgroup_ + "/cpu.max");
-    double quota = 0, period = 0;
-    if (in >> quota >> period && period > 0) return quota / period;
-    return std::nullopt;
+  struct Quota {
+    std::string group;
+    double cores;
+  };
+  std::optional<Quota> tightest_quota() const {
+    std::optional<Quota> tightest;
+    for (const std::string& group : groups_) {
+      std::ifstream in(group + "/cpu.max");
+      double quota = 0, period = 0;
+      if (!(in >> quota >> period) || period <= 0) continue;  // absent, or "max"
+      if (!tightest || quota / period < tightest->cores) tightest = Quota{group, quota / period};
+    }
+    return tightest;
   }
 
   void memory(Sample& s) const {
-    std::ifstream in("/proc/meminfo");
+    std::ifstream in(root_ + "/proc/meminfo");
     double total = 0, available = 0;
     for (std::string line; std::getline(in, line);) {
       std::istringstream words(line);
@@ -130,27 +147,28 @@ class SystemProbe final : public UsageProbe {
       if (name == "MemAvailable:") available = kib * 1024;
     }
     double used = total - available;
-    if (!cgroup_.empty()) {
-      const auto limit = first_number(cgroup_ + "/memory.max");
-      const auto current = first_number(cgroup_ + "/memory.current");
-      if (limit && current && *limit < total) {
-        total = *limit;
-        used = *current;
-      }
+    // The group that is fullest is the one that stops us, be it our own or one above it.
+    for (const std::string& group : groups_) {
+      const auto limit = first_number(group + "/memory.max");
+      const auto current = first_number(group + "/memory.current");
+      if (!limit || !current || *limit <= 0 || *limit * used >= *current * total) continue;
+      total = *limit;
+      used = *current;
     }
     s.memory_total = ByteSize{static_cast<std::uint64_t>(total)};
     s.memory_percent = total > 0 ? 100 * used / total : 0;
   }
 
-  const std::string cgroup_ = own_cgroup();
+  const std::string root_;
+  const std::vector<std::string> groups_;
   Nvml nvml_;
   double last_used_ = 0, last_possible_ = 0, percent_ = 0;
 };
 
 }  // namespace
 
-std::shared_ptr<UsageProbe> make_system_probe() {
-  return std::make_shared<SystemProbe>();
+std::shared_ptr<UsageProbe> make_system_probe(const std::string& root) {
+  return std::make_shared<SystemProbe>(root);
 }
 
 }  // namespace reeve::limits

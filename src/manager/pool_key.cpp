@@ -18,10 +18,10 @@ auto fields_of(const RecyclePolicy& policy) noexcept {
 auto fields_of(const ResourceConfig& config) noexcept {
   const auto& [workers, timeout, memory, devices, isolation, least, idle, acquire, waiters, message,
                hard, watch, gpu, recycle, bind, initializer, environment, folder, mask, nice,
-               output, capabilities, cgroup, exec, quarantine, ring, sink] = config;
+               output, capabilities, cgroup, exec, spin, quarantine, ring, sink] = config;
   return std::tie(workers, timeout, memory, devices, isolation, least, idle, acquire, waiters,
                   message, hard, watch, gpu, recycle, bind, initializer, environment, folder, mask,
-                  nice, output, capabilities, cgroup, exec, quarantine, ring, sink);
+                  nice, output, capabilities, cgroup, exec, spin, quarantine, ring, sink);
 }
 
 class Hasher {
@@ -35,7 +35,8 @@ class Hasher {
   }
   void operator()(const std::string& text) noexcept { mix(std::hash<std::string_view>{}(text)); }
   void operator()(ByteSize size) noexcept { mix(size.bytes()); }
-  void operator()(std::chrono::milliseconds time) noexcept {
+  template <class Period>
+  void operator()(std::chrono::duration<std::int64_t, Period> time) noexcept {
     mix(static_cast<std::uint64_t>(time.count()));
   }
   template <class T>

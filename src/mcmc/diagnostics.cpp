@@ -43,6 +43,17 @@ ChainDraws split(const ChainDraws& x) {
   return halves;
 }
 
+// The scores of ranks 1 to `total` without ties; runs ask for the same few totals over and over.
+const std::vector<double>& scores_of(std::size_t total) {
+  static thread_local std::vector<double> scores;
+  if (scores.size() != total) {
+    scores.clear();
+    for (std::size_t i = 1; i <= total; ++i)
+      scores.push_back(normal_quantile((double(i) - 0.375) / (double(total) + 0.25)));
+  }
+  return scores;
+}
+
 ChainDraws rank_normalise(const ChainDraws& x) {
   const std::size_t n = common_length(x);
   struct Item {
@@ -57,11 +68,12 @@ ChainDraws rank_normalise(const ChainDraws& x) {
             [](const Item& a, const Item& b) { return a.value < b.value; });
   ChainDraws z(x.size(), std::vector<double>(n));
   const double total = static_cast<double>(items.size());
+  const auto& scores = scores_of(items.size());
   for (std::size_t i = 0; i < items.size();) {
     std::size_t j = i;
     while (j < items.size() && items[j].value == items[i].value) ++j;
     const double rank = 0.5 * static_cast<double>(i + 1 + j);  // ties share their mean rank
-    const double score = normal_quantile((rank - 0.375) / (total + 0.25));
+    const double score = j == i + 1 ? scores[i] : normal_quantile((rank - 0.375) / (total + 0.25));
     for (; i < j; ++i) z[items[i].at / n][items[i].at % n] = score;
   }
   return z;
@@ -228,7 +240,42 @@ double beta_quantile(double p, double a, double b) {
   return 0.5 * (low + high);
 }
 
+double folded_rhat(const ChainDraws& x, const std::vector<double>& order) {
+  // The median as (a + b) / 2: any other form breaks ties between |x - median|.
+  const std::size_t n = order.size();
+  const double median = n % 2 ? order[n / 2] : (order[n / 2 - 1] + order[n / 2]) / 2;
+  const auto folded = split(map_draws(x, [median](double v) { return std::abs(v - median); }));
+  return unusable(folded) ? nan : basic_rhat(rank_normalise(folded));
+}
+
+double larger(double bulk, double folded) {
+  return std::isnan(bulk) ? folded : std::isnan(folded) ? bulk : std::max(bulk, folded);
+}
+
+double tail_of(const ChainDraws& x, double q5, double q95) {
+  return std::min(ess_below(x, q5), ess_below(x, q95));
+}
+
 }  // namespace
+
+DrawFigures figures(const ChainDraws& x) {
+  DrawFigures f;
+  const auto order = sorted(x);
+  if (order.size() < 2) return f;
+  f.mean = mean_of(order);
+  f.sd = std::sqrt(variance_of(order));
+  f.q5 = quantile_of(order, 0.05);
+  f.q50 = quantile_of(order, 0.5);
+  f.q95 = quantile_of(order, 0.95);
+  if (unusable(x)) return f;
+  const auto halves = split(x);
+  f.mcse = f.sd / std::sqrt(ess_of(halves));
+  const auto scores = rank_normalise(halves);
+  f.rhat = larger(basic_rhat(scores), folded_rhat(x, order));
+  f.ess_bulk = ess_of(scores);
+  f.ess_tail = tail_of(x, f.q5, f.q95);
+  return f;
+}
 
 double rhat_basic(const ChainDraws& x) {
   return basic_rhat(x);
@@ -237,17 +284,10 @@ double rhat_bulk(const ChainDraws& x) {
   return unusable(x) ? nan : basic_rhat(rank_normalise(split(x)));
 }
 double rhat_folded(const ChainDraws& x) {
-  if (unusable(x)) return nan;
-  // The median as (a + b) / 2: any other form breaks ties between |x - median|.
-  const auto order = sorted(x);
-  const std::size_t n = order.size();
-  const double median = n % 2 ? order[n / 2] : (order[n / 2 - 1] + order[n / 2]) / 2;
-  const auto folded = split(map_draws(x, [median](double v) { return std::abs(v - median); }));
-  return unusable(folded) ? nan : basic_rhat(rank_normalise(folded));
+  return unusable(x) ? nan : folded_rhat(x, sorted(x));
 }
 double rhat(const ChainDraws& x) {
-  const double bulk = rhat_bulk(x), folded = rhat_folded(x);
-  return std::isnan(bulk) ? folded : std::isnan(folded) ? bulk : std::max(bulk, folded);
+  return larger(rhat_bulk(x), rhat_folded(x));
 }
 
 double ess_bulk(const ChainDraws& x) {
@@ -270,7 +310,7 @@ double ess_quantile(const ChainDraws& x, double p) {
 double ess_tail(const ChainDraws& x) {
   if (unusable(x)) return nan;
   const auto order = sorted(x);
-  return std::min(ess_below(x, quantile_of(order, 0.05)), ess_below(x, quantile_of(order, 0.95)));
+  return tail_of(x, quantile_of(order, 0.05), quantile_of(order, 0.95));
 }
 
 double mcse_mean(const ChainDraws& x) {
@@ -322,62 +362,6 @@ double e_bfmi(std::span<const double> energy) {
   for (std::size_t i = 1; i < energy.size(); ++i)
     jumps += (energy[i] - energy[i - 1]) * (energy[i] - energy[i - 1]);
   return jumps / static_cast<double>(energy.size()) / variance_of(energy);
-}
-
-// Upper tail of chi-squared by the regularised incomplete gamma function.
-double uniformity_p_value(std::span<const std::size_t> counts) {
-  const double total =
-      static_cast<double>(std::accumulate(counts.begin(), counts.end(), std::size_t{0}));
-  const double expected = total / static_cast<double>(counts.size());
-  double chi2 = 0;
-  for (const auto c : counts) chi2 += (double(c) - expected) * (double(c) - expected) / expected;
-  const double a = 0.5 * static_cast<double>(counts.size() - 1), x = 0.5 * chi2;
-  if (x <= 0) return 1;
-  double term = 1 / a, sum = term;
-  for (int k = 1; k < 10000 && term > sum * 1e-16; ++k) sum += term *= x / (a + k);
-  const double lower = sum * std::exp(-x + a * std::log(x) - std::lgamma(a));
-  if (lower < 0.999) return 1 - lower;
-  // Far in the tail: Legendre's continued fraction keeps the digits.
-  double f = 0;
-  for (int k = 200; k > 0; --k) f = k * (a - k) / (x + 2 * k + 1 - a + f);
-  return std::exp(-x + a * std::log(x) - std::lgamma(a)) / (x + 1 - a + f);
-}
-
-// Acklam's rational approximation, then one step of Halley with erfc: full precision.
-double normal_quantile(double p) {
-  if (!(p > 0 && p < 1))
-    return p == 0   ? -std::numeric_limits<double>::infinity()
-           : p == 1 ? std::numeric_limits<double>::infinity()
-                    : nan;
-  static constexpr double a[] = {-3.969683028665376e+01, 2.209460984245205e+02,
-                                 -2.759285104469687e+02, 1.383577518672690e+02,
-                                 -3.066479806614716e+01, 2.506628277459239e+00};
-  static constexpr double b[] = {-5.447609879822406e+01, 1.615858368580409e+02,
-                                 -1.556989798598866e+02, 6.680131188771972e+01,
-                                 -1.328068155288572e+01};
-  static constexpr double c[] = {-7.784894002430293e-03, -3.223964580411365e-01,
-                                 -2.400758277161838e+00, -2.549732539343734e+00,
-                                 4.374664141464968e+00,  2.938163982698783e+00};
-  static constexpr double d[] = {7.784695709041462e-03, 3.224671290700398e-01,
-                                 2.445134137142996e+00, 3.754408661907416e+00};
-  double x = 0;
-  if (p < 0.02425 || p > 1 - 0.02425) {
-    const double q = std::sqrt(-2 * std::log(p < 0.5 ? p : 1 - p));
-    x = (((((c[0] * q + c[1]) * q + c[2]) * q + c[3]) * q + c[4]) * q + c[5]) /
-        ((((d[0] * q + d[1]) * q + d[2]) * q + d[3]) * q + 1);
-    if (p > 0.5) x = -x;
-  } else {
-    const double q = p - 0.5, r = q * q;
-    x = (((((a[0] * r + a[1]) * r + a[2]) * r + a[3]) * r + a[4]) * r + a[5]) * q /
-        (((((b[0] * r + b[1]) * r + b[2]) * r + b[3]) * r + b[4]) * r + 1);
-  }
-  for (int i = 0; i < 2; ++i) {
-    const double error = x < 0 ? 0.5 * std::erfc(-x / std::numbers::sqrt2) - p
-                               : (1 - p) - 0.5 * std::erfc(x / std::numbers::sqrt2);
-    const double u = error * std::sqrt(2 * std::numbers::pi) * std::exp(x * x / 2);
-    x -= u / (1 + x * u / 2);
-  }
-  return x;
 }
 
 }  // namespace reeve::mcmc

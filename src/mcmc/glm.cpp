@@ -54,10 +54,12 @@ struct LinearModel final : PointwiseModel {
   }
   std::size_t rows() const noexcept override { return y.size(); }
   void pointwise(std::span<const double> t, std::span<double> out) const override {
+    const double inverse = 1 / t[p], shift = -std::log(t[p]) - 0.91893853320467274178;
     for (std::size_t i = 0; i < y.size(); ++i) {
       double m = y[i];
       for (std::size_t c = 0; c < p; ++c) m -= x.column(c)[i] * t[c];
-      out[i] = -0.5 * (m / t[p]) * (m / t[p]) - std::log(t[p]) - 0.91893853320467274178;
+      m *= inverse;
+      out[i] = shift - 0.5 * m * m;
     }
   }
   Columns x;

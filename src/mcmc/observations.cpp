@@ -82,8 +82,15 @@ struct Term {
 };
 
 struct MeanModel final : PointwiseModel {
-  MeanModel(Columns columns, std::size_t p, Family f, double nu_, KernelFunction k)
-      : data(std::move(columns)), parameters(p), family(f), nu(nu_), kernel(k) {
+  MeanModel(Columns columns, std::size_t p, Family f, double nu_, KernelFunction k,
+            const LinearTerm& linear)
+      : data(std::move(columns)),
+        parameters(p),
+        covariates(linear.covariates),
+        offset(linear.offset),
+        family(f),
+        nu(nu_),
+        kernel(k) {
     const double* y = data.column(data.size() - 1);
     for (std::size_t i = 0; i < data.rows(); ++i) {
       if (family == Family::poisson_log || family == Family::neg_binomial_log)
@@ -98,7 +105,7 @@ struct MeanModel final : PointwiseModel {
   double evaluate(std::span<const double> theta, std::span<double> gradient) const override {
     double local[64];
     double* g = gradient.empty() ? local : gradient.data();
-    if (family == Family::normal) {
+    if (family == Family::normal && covariates == 0 && offset == 0) {
       const double sigma = theta[parameters], inverse = 1 / (sigma * sigma);
       const double squares = kernel(data, theta.data(), g, nullptr);
       for (std::size_t i = 0; i < parameters; ++i) g[i] *= inverse;
@@ -106,11 +113,11 @@ struct MeanModel final : PointwiseModel {
       g[parameters] = -n / sigma + squares * inverse / sigma;
       return constant - n * std::log(sigma) - 0.5 * squares * inverse;
     }
-    std::vector<double>& means = buffer();
-    kernel(data, theta.data(), nullptr, means.data());
+    std::vector<double>& means = predict(theta);
     const std::size_t stride = (data.rows() + 7) / 8 * 8;
     const double* y = data.column(data.size() - 1);
-    const double extra = theta.size() > parameters ? theta[parameters] : 0;
+    const std::size_t mean_parameters = parameters + covariates;
+    const double extra = theta.size() > mean_parameters ? theta[mean_parameters] : 0;
     double lp = constant, extra_slope = 0;
     for (std::size_t i = 0; i < data.rows(); ++i) {
       const Term t = term(y[i], means[i], extra);
@@ -118,22 +125,48 @@ struct MeanModel final : PointwiseModel {
       extra_slope += t.d_extra;
       means[i] = t.d_mean;
     }
-    for (std::size_t p = 0; p < parameters; ++p) {
-      const double* d = means.data() + (p + 1) * stride;
+    for (std::size_t p = 0; p < mean_parameters; ++p) {
+      const double* d =
+          p < parameters ? means.data() + (p + 1) * stride : covariate(p - parameters);
       double sum = 0;
       for (std::size_t i = 0; i < data.rows(); ++i) sum += means[i] * d[i];
       g[p] = sum;
     }
-    if (theta.size() > parameters) g[parameters] = extra_slope;
+    if (theta.size() > mean_parameters) g[mean_parameters] = extra_slope;
     return lp;
+  }
+
+  const double* covariate(std::size_t i) const noexcept {
+    return data.column(data.size() - 1 - covariates + i);
+  }
+  // Means (and, behind them, their partials): the kernel's, the offset and the covariates' terms.
+  std::vector<double>& predict(std::span<const double> theta) const {
+    std::vector<double>& means = buffer();
+    kernel(data, theta.data(), nullptr, means.data());
+    if (offset != 0)
+      for (std::size_t i = 0; i < data.rows(); ++i) means[i] += offset;
+    for (std::size_t c = 0; c < covariates; ++c) {
+      const double* z = covariate(c);
+      const double slope = theta[parameters + c];
+      for (std::size_t i = 0; i < data.rows(); ++i) means[i] += slope * z[i];
+    }
+    return means;
   }
 
   std::size_t rows() const noexcept override { return data.rows(); }
   void pointwise(std::span<const double> theta, std::span<double> out) const override {
-    std::vector<double>& means = buffer();
-    kernel(data, theta.data(), nullptr, means.data());
+    const std::vector<double>& means = predict(theta);
     const double* y = data.column(data.size() - 1);
-    const double extra = theta.size() > parameters ? theta[parameters] : 0;
+    const std::size_t at = parameters + covariates;
+    const double extra = theta.size() > at ? theta[at] : 0;
+    if (family == Family::normal) {
+      const double inverse = 1 / extra, shift = constant / double(data.rows()) - std::log(extra);
+      for (std::size_t i = 0; i < data.rows(); ++i) {
+        const double z = (y[i] - means[i]) * inverse;
+        out[i] = shift - 0.5 * z * z;
+      }
+      return;
+    }
     for (std::size_t i = 0; i < data.rows(); ++i) {
       out[i] = term(y[i], means[i], extra).lp;
       if (family == Family::normal || family == Family::student_t)
@@ -183,7 +216,8 @@ struct MeanModel final : PointwiseModel {
   }
 
   Columns data;
-  std::size_t parameters;
+  std::size_t parameters, covariates;
+  double offset;
   Family family;
   double nu;
   KernelFunction kernel;
@@ -198,10 +232,12 @@ std::shared_ptr<const Model> sum_model(Columns data, std::size_t parameters,
 }
 
 std::shared_ptr<const Model> mean_model(Columns data, std::size_t parameters, Family family,
-                                        double student_nu, KernelFunction kernel) {
+                                        double student_nu, KernelFunction kernel,
+                                        const LinearTerm& linear) {
   if (!(student_nu > 0))
     throw ConfigError(fmt::format("student_nu is {}; it must be positive", student_nu));
-  return std::make_shared<MeanModel>(std::move(data), parameters, family, student_nu, kernel);
+  return std::make_shared<MeanModel>(std::move(data), parameters, family, student_nu, kernel,
+                                     linear);
 }
 
 void check_model(const Parameters& parameters, std::size_t expected, const Columns& data,

@@ -47,19 +47,17 @@ std::vector<ParameterSummary> Run::summary() const {
   std::vector<ParameterSummary> rows;
   const auto all_names = names();
   for (std::size_t p = 0; p < values_.size(); ++p) {
-    const auto& x = values_[p];
-    rows.push_back({all_names[p], mcmc::mean(x), standard_deviation(x), mcse_mean(x),
-                    quantile(x, 0.05), quantile(x, 0.5), quantile(x, 0.95), rhat(x), ess_bulk(x),
-                    ess_tail(x)});
+    const DrawFigures f = assessed_ ? figures_[p] : figures(values_[p]);
+    rows.push_back(
+        {all_names[p], f.mean, f.sd, f.mcse, f.q5, f.q50, f.q95, f.rhat, f.ess_bulk, f.ess_tail});
   }
   return rows;
 }
 
-void Run::assess(const Checks& checks, Status stopped) {
+Diagnostics Run::counted() const {
   Diagnostics d;
   d.draws = draws_ * chains_.size();
   d.max_rhat = d.min_ess_bulk = d.min_ess_tail = d.min_e_bfmi = std::nan("");
-  const auto fail = [&](std::string reason) { d.reasons.push_back(std::move(reason)); };
   for (const auto& chain : chains_) {
     std::vector<double> energy;
     for (std::size_t i = 0; i < draws_; ++i) {
@@ -72,6 +70,15 @@ void Run::assess(const Checks& checks, Status stopped) {
     if (algorithm == "nuts" || algorithm == "hmc")
       d.min_e_bfmi = std::fmin(d.min_e_bfmi, e_bfmi(energy));
   }
+  return d;
+}
+
+void Run::assess(const Checks& checks, Status stopped) {
+  if (!assessed_)
+    for (const auto& x : values_) figures_.push_back(figures(x));
+  assessed_ = true;
+  Diagnostics d = counted();
+  const auto fail = [&](std::string reason) { d.reasons.push_back(std::move(reason)); };
   const auto all_names = names();
   const double wanted = checks.ess_per_chain * static_cast<double>(chains_.size());
   std::size_t bad_rhat = 0, bad_ess = 0, constant = 0;
@@ -83,7 +90,7 @@ void Run::assess(const Checks& checks, Status stopped) {
     // run.
     const bool fixed = !chains_.empty() && draws_ > 0 && (x[0][0] == 0 || x[0][0] == 1) &&
                        density_.parameters().size() > density_.dimension();
-    const double r = rhat(x), bulk = ess_bulk(x), tail = ess_tail(x);
+    const double r = figures_[p].rhat, bulk = figures_[p].ess_bulk, tail = figures_[p].ess_tail;
     if (std::isnan(bulk)) {
       constant += fixed ? 0 : 1;
       continue;

@@ -65,6 +65,9 @@ Fault find_time_fault(const ResourceConfig& config) {
   if (auto fault = check("worker_timeout", config.worker_timeout, true)) return fault;
   if (auto fault = check("acquire_timeout", config.acquire_timeout, true)) return fault;
   if (auto fault = check("idle_timeout", config.idle_timeout, false)) return fault;
+  if (config.spin_time.count() < 0 || config.spin_time.count() > 1000) {
+    return fmt::format("spin_time is {} us; it must be 0 (off) to 1000", config.spin_time.count());
+  }
   return check("recycle.age_max", config.recycle.age_max, false);
 }
 

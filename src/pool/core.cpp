@@ -8,6 +8,7 @@
 #include <reeve/process/init.hpp>
 
 #include "pool/context_watch.hpp"
+#include "pool/mechanisms.hpp"
 #include "pool/process_backend.hpp"
 #include "pool/thread_backend.hpp"
 
@@ -53,6 +54,7 @@ Core::Core(asio::any_io_executor executor, ResourceConfig config)
       quiet_(asio::query(executor_, asio::execution::context)),
       max_workers_(config_.max_workers),
       journal_(config_) {
+  if (config_.isolation == Isolation::process) spin_time_ = spin_ns(config_);
   lease_time_ = std::chrono::nanoseconds(config_.worker_timeout).count();
   first_look_ =
       config_.watch_memory

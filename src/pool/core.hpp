@@ -45,6 +45,7 @@ struct Lease {
   bool calling = false;
   bool submitted = false;
   bool replied = false;
+  std::int64_t sent_at = 0;
   std::int64_t call_deadline = 0;  // tighter than the lease's, or 0
   std::int64_t soft_deadline = process::never;
   int pid = 0;
@@ -166,7 +167,8 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
 
   std::mutex& mutex() noexcept { return mutex_; }
 
-  /// True in the child of a fork(): sockets, epoll set and workers are its parent's.
+  /// True in the child of a fork(): sockets, epoll set and workers are its parent's, and the mutex
+  /// may be held by a thread that exists only there. So everything asks before it locks.
   bool foreign() const noexcept;
   void check_owner() const;
   /// In such a child: never destroyed, so that nothing of the parent's is touched.
@@ -239,6 +241,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
 
   // core_call.cpp
   bool collect();
+  void look_out(std::int64_t now);
   void submit(Lease& lease);
   void drain();
   void post_drain();
@@ -318,6 +321,9 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   bool handles_gone_ = false;
   bool detached_ = false;  // no executor any more
   bool drain_posted_ = false;
+  std::int64_t spin_time_ = 0;
+  std::int64_t reply_time_ = 0;   // of recent calls, a moving average
+  std::int64_t awake_until_ = 0;  // looks for replies until then instead of waiting for a bell
   std::size_t warm_target_ = 0;
   std::optional<boost::asio::steady_timer> alarm_;
   std::int64_t alarm_at_ = process::never;

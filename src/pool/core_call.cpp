@@ -122,6 +122,17 @@ void Core::submit(Lease& lease) {
   }
   busy_.push_back(lease.slot);
   slot.port->submit(*lease.call_task, lease.task, lease.call_limit);
+  lease.sent_at = clock_.now();
+  look_out(lease.sent_at);
+}
+
+// Short calls: their replies come sooner than the program could fall asleep and be woken.
+void Core::look_out(std::int64_t now) {
+  if (reply_time_ >= spin_time_) return;
+  awake_until_ = now + spin_time_;
+  if (std::exchange(drain_posted_, true)) return;
+  backend_->set_sleeping(false);
+  post_drain();
 }
 
 boost::asio::awaitable<void> Core::complete(Lease& lease, const codec::TaskDescriptor& task,
@@ -219,6 +230,7 @@ bool Core::collect() {
     } else if (slot.lease != nullptr) {
       if (slot.lease->progress != nullptr) post_progress(number);
       disarm_call(*slot.lease);
+      reply_time_ = process::blend(reply_time_, clock_.now() - slot.lease->sent_at);
       if (slot.lease->replied) wake_caller(*slot.lease);  // else the cause arrives with the death
     }
   }
@@ -244,6 +256,11 @@ void Core::drain() {
   drain_posted_ = false;
   backend_->set_sleeping(false);
   bool found = collect();
+  if (!found && !busy_.empty() && clock_.now() < awake_until_) {
+    for (int i = 0; i < 20 && !collect(); ++i) process::pause();
+    drain_posted_ = true;
+    return post_drain();
+  }
   if (!found) {
     backend_->set_sleeping(true);
     found = collect();
@@ -251,6 +268,10 @@ void Core::drain() {
     backend_->set_sleeping(false);
   }
   drain_posted_ = true;
+  post_drain();
+}
+
+void Core::post_drain() {
   boost::asio::post(executor_, [weak = weak_from_this()] {
     if (const auto self = weak.lock()) {
       const std::lock_guard lock(self->mutex_);

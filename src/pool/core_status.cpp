@@ -7,6 +7,7 @@
 namespace reeve::detail {
 
 PoolStatus Core::status() const {
+  check_owner();
   PoolStatus status;
   {
     const std::lock_guard lock(mutex_);
@@ -63,6 +64,7 @@ std::size_t Core::load() const noexcept {
 }
 
 Capabilities Core::capabilities() const {
+  check_owner();
   const std::lock_guard lock(mutex_);
   Capabilities result = backend_->capabilities();
   if (gpus_) {
@@ -78,6 +80,7 @@ Capabilities Core::capabilities() const {
 }
 
 ByteSize Core::memory_usage(const Lease& lease) const {
+  check_owner();
   int pid = 0;
   {
     const std::lock_guard lock(mutex_);
@@ -90,17 +93,20 @@ ByteSize Core::memory_usage(const Lease& lease) const {
 }
 
 std::string_view Core::device_of(const Lease& lease) const {
+  if (foreign()) return {};
   const std::lock_guard lock(mutex_);
   return slots_[lease.slot].device;
 }
 
 int Core::pid_of(const Lease& lease) const {
+  if (foreign()) return 0;
   const std::lock_guard lock(mutex_);
   if (lease.rehiring) return 0;
   return lease.failure == nullptr ? slots_[lease.slot].pid : 0;
 }
 
 std::span<std::byte> Core::allocate(Lease& lease, std::size_t bytes) {
+  check_owner();
   const std::lock_guard lock(mutex_);
   if (lease.failure != nullptr) throw_failure(*lease.failure);
   if (lease.calling) throw std::logic_error("make buffers before the call that uses them");

@@ -24,6 +24,7 @@ bool counter_trusted() {
 
 constexpr std::int64_t span_min = 1'000'000;       // ns that a rate is measured over
 constexpr std::int64_t span_max = 10'000'000'000;  // longer ago than this says nothing
+constexpr std::uint64_t ticks_taken_max = 1000;    // by a reading; a fraction of a microsecond
 
 }  // namespace
 
@@ -33,11 +34,14 @@ FastClock::FastClock() noexcept {
 }
 
 std::int64_t FastClock::read() noexcept {
-  const std::int64_t now = now_ns();
-  last_ = std::max(last_, now);
 #if defined(__x86_64__)
-  if (!counter_trusted()) return last_;
-  const std::uint64_t ticks = __rdtsc();
+  const std::uint64_t before = __rdtsc();
+  const std::int64_t now = now_ns();
+  const std::uint64_t taken = __rdtsc() - before;
+  last_ = std::max(last_, now);
+  // An interruption in between would be an error of every reading until the next.
+  if (!counter_trusted() || taken > ticks_taken_max) return last_;
+  const std::uint64_t ticks = before + taken / 2;
   const std::int64_t span = now - read_at_;
   if (read_at_ != 0 && span < span_min && ticks > ticks_) return last_;  // too short to rate
   if (read_at_ != 0 && span < span_max && ticks > ticks_) {
@@ -49,6 +53,8 @@ std::int64_t FastClock::read() noexcept {
   }
   read_at_ = now;
   ticks_ = ticks;
+#else
+  last_ = std::max(last_, now_ns());
 #endif
   return last_;
 }

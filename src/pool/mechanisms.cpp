@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 
 namespace reeve::detail {
 namespace {
@@ -39,6 +40,11 @@ std::string settings_text(const ResourceConfig& config) {
   return text;
 }
 
+std::int64_t spin_ns(const ResourceConfig& config) {
+  static const bool alone = std::thread::hardware_concurrency() == 1;
+  return alone ? 0 : std::chrono::nanoseconds(config.spin_time).count();
+}
+
 process::WorkerSettings worker_settings(const ResourceConfig& config, std::size_t text_bytes) {
   process::WorkerSettings settings;
   settings.data_limit = config.hard_memory && !sanitized ? config.worker_memory.bytes() : 0;
@@ -47,6 +53,7 @@ process::WorkerSettings worker_settings(const ResourceConfig& config, std::size_
   const ByteSize growth = config.recycle.growth_max;
   settings.growth_max = (growth > 0_B ? growth : config.worker_memory / 2).bytes();
   settings.nice = config.nice;
+  settings.spin_ns = spin_ns(config);
   settings.file_mask = config.file_mask ? static_cast<int>(*config.file_mask) : -1;
   settings.drop_capabilities = config.keep_capabilities ? 0 : 1;
   settings.capture_output = config.output == Output::capture ? 1 : 0;

@@ -14,6 +14,9 @@ namespace reeve::detail {
 /// The directory and the environment as they stand behind the board's slots.
 std::string settings_text(const ResourceConfig& config);
 
+/// ResourceConfig::spin_time, or 0 where this process has only one processor.
+std::int64_t spin_ns(const ResourceConfig& config);
+
 process::WorkerSettings worker_settings(const ResourceConfig& config, std::size_t text_bytes);
 
 /// Puts the group's path and limits into settings that are not yet in use.

@@ -99,11 +99,12 @@ ByteSize WorkerLease::memory_usage() const {
   return lease_ != nullptr ? core_->memory_usage(*lease_) : ByteSize{};
 }
 bool WorkerLease::revoked() const noexcept {
-  return lease_ == nullptr || core_->failure_of(*lease_) != nullptr;
+  return lease_ == nullptr || core_->foreign() || core_->failure_of(*lease_) != nullptr;
 }
 
 boost::asio::awaitable<void> WorkerLease::wait_revoked() {
   if (lease_ == nullptr) throw std::logic_error("this lease was moved from or given back");
+  core_->check_owner();
   return core_->wait_revoked(core_->shared_from_this(), *lease_);
 }
 
@@ -115,6 +116,7 @@ void detail::finish_scope(const WorkerLease& lease, bool lease_ended_first,
 
 void WorkerLease::rethrow_cause() const {
   if (lease_ == nullptr) return;
+  core_->check_owner();
   if (const auto failure = core_->failure_of(*lease_)) throw_failure(*failure);
 }
 

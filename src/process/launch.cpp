@@ -1,4 +1,7 @@
 // clone(CLONE_VM | CLONE_VFORK) twice, then exec: nothing of the program's memory is copied.
+//
+// The children make system calls and nothing else. They share the program's memory, so a function
+// of the C library that notes something, or that a sanitizer replaces, would note it there.
 #include "process/launch.hpp"
 
 #include <fcntl.h>
@@ -11,59 +14,91 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+#include <cstddef>
+#include <new>
 #include <reeve/base/error.hpp>
 
 #include "process/protocol.hpp"
 
 extern char** environ;
 
+#if defined(__SANITIZE_THREAD__)
+#define REEVE_WITH_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define REEVE_WITH_TSAN 1
+#endif
+#endif
+
+#if !defined(REEVE_WITH_TSAN)
+#define REEVE_NOT_INSTRUMENTED
+#elif defined(__clang__)
+#define REEVE_NOT_INSTRUMENTED __attribute__((disable_sanitizer_instrumentation))
+#else
+#define REEVE_NOT_INSTRUMENTED __attribute__((no_sanitize("thread")))
+#endif
+
 namespace reeve::process {
 namespace {
 
 constexpr std::size_t stack_bytes = 64 * 1024;
 
-struct Plan {
+struct Plan {              // in memory that both children share with the program
   int fds[4];              // socket, board, hub, wake
   std::byte* inner_stack;  // its lowest address
   pid_t warden = -1;
   int error = 0;
 };
 
-// Runs with the program's memory while the program waits: only system calls, no allocation.
-int run_warden(void* argument) {
+// A child that shares our memory while we wait; on its end it sends `exit_signal`, 0 for none.
+#if defined(REEVE_WITH_TSAN)
+// ThreadSanitizer's clone() takes CLONE_VM for a fork and unlocks its runtime in both. So the child
+// gets a copy, and enters nothing of the runtime: other threads may have held its locks.
+REEVE_NOT_INSTRUMENTED pid_t start_child(int (*body)(void*), std::byte*, int exit_signal,
+                                         Plan* plan) {
+  const long pid =
+      syscall(SYS_clone, CLONE_VFORK | exit_signal, nullptr, nullptr, nullptr, nullptr);
+  if (pid == 0) syscall(SYS_exit_group, body(plan));
+  return static_cast<pid_t>(pid);
+}
+#else
+pid_t start_child(int (*body)(void*), std::byte* stack, int exit_signal, Plan* plan) {
+  return clone(body, stack + stack_bytes, CLONE_VM | CLONE_VFORK | exit_signal, plan);
+}
+#endif
+
+REEVE_NOT_INSTRUMENTED int run_warden(void* argument) {
   auto& plan = *static_cast<Plan*>(argument);
-  setsid();  // Ctrl-C in the program's terminal does not reach the workers first
-  int high[4];
+  syscall(SYS_setsid);  // Ctrl-C in the program's terminal does not reach the workers first
+  int high[4] = {-1, -1, -1, -1};
   for (int i = 0; i < 4; ++i) {
-    high[i] = fcntl(plan.fds[i], F_DUPFD, 64);
+    high[i] = static_cast<int>(syscall(SYS_fcntl, plan.fds[i], F_DUPFD, 64));
     if (high[i] < 0) return plan.error = errno, 1;
   }
   static constexpr int targets[4] = {warden_socket_fd, warden_board_fd, warden_hub_fd,
                                      warden_wake_fd};
   for (int i = 0; i < 4; ++i) {
-    if (dup2(high[i], targets[i]) < 0) return plan.error = errno, 1;
+    if (syscall(SYS_dup3, high[i], targets[i], 0) < 0) return plan.error = errno, 1;
   }
-  const int null = open("/dev/null", O_RDONLY);
-  if (null >= 0) dup2(null, STDIN_FILENO);
+  const long null = syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDONLY);
+  if (null > 0) syscall(SYS_dup3, null, STDIN_FILENO, 0);
   syscall(SYS_close_range, 7u, ~0u, 0u);
   // Ignored signals would stay ignored across exec; the warden resets the rest.
-  struct sigaction standard{};
-  standard.sa_handler = SIG_DFL;
-  sigaction(SIGCHLD, &standard, nullptr);
-  sigaction(SIGPIPE, &standard, nullptr);
-  char* arguments[] = {const_cast<char*>(warden_name), nullptr};
-  execve("/proc/self/exe", arguments, environ);
+  static constexpr unsigned long standard[8] = {};  // the kernel's struct sigaction: SIG_DFL
+  constexpr std::size_t signal_set_bytes = 8;
+  syscall(SYS_rt_sigaction, SIGCHLD, standard, nullptr, signal_set_bytes);
+  syscall(SYS_rt_sigaction, SIGPIPE, standard, nullptr, signal_set_bytes);
+  const char* arguments[] = {warden_name, nullptr};
+  syscall(SYS_execve, "/proc/self/exe", arguments, environ);
   plan.error = errno;
-  _exit(127);
+  return 127;
 }
 
-int run_intermediate(void* argument) {
+REEVE_NOT_INSTRUMENTED int run_intermediate(void* argument) {
   auto& plan = *static_cast<Plan*>(argument);
-  plan.warden =
-      clone(run_warden, plan.inner_stack + stack_bytes, CLONE_VM | CLONE_VFORK | SIGCHLD, &plan);
+  plan.warden = start_child(run_warden, plan.inner_stack, SIGCHLD, &plan);
   if (plan.warden < 0) plan.error = errno;
-  _exit(0);
+  return 0;
 }
 
 }  // namespace
@@ -74,23 +109,26 @@ Launched launch_warden(int board, int hub, int wake) {
     throw_errno("socketpair for the warden");
   os::UniqueFd ours(pair[0]);
   os::UniqueFd theirs(pair[1]);
-  void* stacks =
-      mmap(nullptr, 2 * stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (stacks == MAP_FAILED) throw_errno("mmap of the launch stacks");
-  Plan plan{{theirs.get(), board, hub, wake}, static_cast<std::byte*>(stacks)};
-  auto* outer_stack = static_cast<std::byte*>(stacks) + 2 * stack_bytes;
+  constexpr std::size_t memory_bytes = 2 * stack_bytes + sizeof(Plan);
+  void* memory =
+      mmap(nullptr, memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw_errno("mmap of the launch stacks");
+  auto* const stacks = static_cast<std::byte*>(memory);
+  auto* const shared =
+      new (stacks + 2 * stack_bytes) Plan{{theirs.get(), board, hub, wake}, stacks};
   // A handler of the program must not run in the children, which share its memory.
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  const pid_t intermediate = clone(run_intermediate, outer_stack, CLONE_VM | CLONE_VFORK, &plan);
+  const pid_t intermediate = start_child(run_intermediate, stacks + stack_bytes, 0, shared);
   const int clone_error = errno;
   if (intermediate > 0) {
     while (waitpid(intermediate, nullptr, __WCLONE) < 0 && errno == EINTR) {
     }
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  munmap(stacks, 2 * stack_bytes);
+  const Plan plan = *shared;
+  munmap(memory, memory_bytes);
   if (intermediate < 0) throw SystemError(clone_error, "clone of the warden's launcher");
   if (plan.warden < 0 || plan.error != 0)
     throw SystemError(plan.error, "starting the warden from /proc/self/exe");

@@ -20,6 +20,14 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
 inline constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 
+/// How long something takes of late: follows shorter times fast and longer ones slowly, and forgets
+/// beyond a millisecond.
+inline std::int64_t blend(std::int64_t average, std::int64_t latest) noexcept {
+  constexpr std::int64_t most = 1'000'000;
+  const std::int64_t change = (latest < most ? latest : most) - average;
+  return average + change / (change < 0 ? 2 : 8);
+}
+
 /// Why a lease ended. The first writer of the lease word decides; nobody overwrites it.
 enum class Cause : std::uint8_t {
   none,
@@ -78,6 +86,7 @@ struct WorkerSettings {
   std::uint64_t data_reserve = 0;   // hard limit = soft + reserve
   std::uint64_t channel_bytes = 0;  // size of the window a channel is mapped in
   std::uint64_t growth_max = 0;     // VmData above its start that makes a worker dirty
+  std::int64_t spin_ns = 0;         // see ResourceConfig::spin_time
   std::int32_t nice = 0;
   std::int32_t file_mask = -1;  // umask, -1: inherited
   std::int32_t oom_score = 500;
@@ -103,6 +112,15 @@ inline constexpr std::uint64_t board_magic = 0x7265657665626f61;
 
 inline constexpr std::size_t board_bytes(std::size_t slots, std::size_t text) noexcept {
   return sizeof(BoardHeader) + slots * sizeof(BoardSlot) + text;
+}
+
+/// Inside a loop that looks for another processor's store.
+inline void pause() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
 }
 
 struct HubPage {

@@ -194,7 +194,8 @@ void Warden::serve_socket() {
     if (header != nullptr && header->cmsg_type == SCM_RIGHTS) {
       std::memcpy(fds, CMSG_DATA(header), std::min(sizeof fds, header->cmsg_len - CMSG_LEN(0)));
     }
-    if (size == sizeof command && command.slot < board_->slot_count) {
+    const bool whole = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
+    if (whole && size == sizeof command && command.slot < board_->slot_count) {
       handle_command(command, fds[0], fds[1]);
     }
     for (const int fd : fds) {

@@ -87,6 +87,14 @@ void WorkerLoop::run() {
 }
 
 void WorkerLoop::wait_for(std::uint32_t seen) {
+  const std::int64_t from = monotonic_ns();
+  if (gap_ < settings_.spin_ns) {
+    // Yielding: whoever else wants this processor, the program above all, gets it.
+    while (channel_.request.load(std::memory_order_acquire) == seen &&
+           monotonic_ns() - from < settings_.spin_ns) {
+      sched_yield();
+    }
+  }
   while (channel_.request.load(std::memory_order_acquire) == seen) {
     channel_.worker_sleeps.store(1, std::memory_order_seq_cst);
     if (channel_.request.load(std::memory_order_seq_cst) == seen) {
@@ -94,6 +102,7 @@ void WorkerLoop::wait_for(std::uint32_t seen) {
     }
     channel_.worker_sleeps.store(0, std::memory_order_relaxed);
   }
+  gap_ = blend(gap_, monotonic_ns() - from);
 }
 
 void WorkerLoop::serve(std::uint32_t number) {

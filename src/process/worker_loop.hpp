@@ -48,6 +48,7 @@ class WorkerLoop final : public TaskContext {
   std::uint64_t data_at_start_ = 0;
   std::uint64_t files_at_start_ = 0;  // soft RLIMIT_NOFILE
   std::int64_t last_ring_ = 0;
+  std::int64_t gap_ = 0;  // between calls, of late
   mode_t file_mask_ = 0;
   std::vector<const char*> environment_;
 };

@@ -1,5 +1,6 @@
 // The committer thread: takes the whole queue, one transaction, then tells everyone.
 #include <algorithm>
+#include <boost/asio/post.hpp>
 
 #include "tasks/engine.hpp"
 
@@ -8,6 +9,7 @@ namespace {
 
 constexpr std::chrono::seconds heartbeat{60};
 constexpr std::size_t expiry_step = 1000;
+constexpr std::size_t erases_max = 10'000;
 
 }  // namespace
 
@@ -53,13 +55,17 @@ void Engine::run() {
       else
         queue_changed_.wait_until(lock, std::min(wake, now + std::chrono::hours{1}));
     }
+    if (!stop_) wait_for_more(lock);
     Batch batch;
     batch.tickets.swap(queue_);
+    last_batch_ = batch.tickets.size();
     const bool late = steady_clock::now() >= dirty_since_ + config_.relaxed_delay;
-    if (stop_ || std::exchange(flush_wanted_, false) || late) {
-      batch.dirty.swap(dirty_);
+    const bool everything = std::exchange(flush_wanted_, false) || stop_ || late;
+    if (everything) batch.dirty.swap(dirty_);
+    // With every transaction: one of its rows may take the id of a task that has expired, and the
+    // file must never hold an id twice. And before they are so many that a writer waits for them.
+    if (everything || !batch.tickets.empty() || lazy_erases_.size() >= erases_max)
       batch.erases.swap(lazy_erases_);
-    }
     const bool last = stop_;
     lock.unlock();
     if (journal_ && (!batch.tickets.empty() || !batch.dirty.empty() || !batch.erases.empty() ||
@@ -69,6 +75,16 @@ void Engine::run() {
     lock.lock();
     if (last && queue_.empty()) return;
   }
+}
+
+/// The first writer of a crowd that has just been answered is back before the others. Where a sync
+/// is slow, taking it alone would cost all of them a second one.
+void Engine::wait_for_more(std::unique_lock<std::mutex>& lock) {
+  constexpr std::chrono::microseconds pause{100};
+  if (last_commit_took_ < 10 * pause || queue_.empty() || queue_.size() >= last_batch_) return;
+  lock.unlock();
+  std::this_thread::sleep_for(pause);
+  lock.lock();
 }
 
 void Engine::gather(Batch& batch) {
@@ -119,11 +135,10 @@ void Engine::commit(Batch batch) {
   const TaskError dropped(TaskErrc::io_error,
                           "an earlier write of this task failed, and this one was built upon it; "
                           "read the task and decide again");
-  const auto dropped_ptr = std::make_exception_ptr(dropped);
   std::erase_if(batch.tickets, [&](const TicketPtr& t) {
     if (!t->entry || t->generation == t->entry->generation.load()) return false;
     queued_bytes_ -= t->bytes;
-    t->finish(dropped_ptr);
+    t->finish(std::make_exception_ptr(dropped));
     return true;
   });
   gather(batch);
@@ -134,6 +149,7 @@ void Engine::commit(Batch batch) {
   try {
     if (!batch.rows.empty() || with_meta) journal_->commit(batch.rows, with_meta ? &beat : nullptr);
     if (with_meta) meta_written_ = now;
+    last_commit_took_ = std::chrono::steady_clock::now() - now;
     repairs_.clear();
     {
       const std::lock_guard lock(queue_mutex_);
@@ -142,6 +158,7 @@ void Engine::commit(Batch batch) {
       health_.degraded = false;
     }
     settle(batch, false);
+    journal_->maintain();
   } catch (const TaskError& error) {
     if (error.code() == TaskErrc::storage_full) {
       // A full disk still lets tasks be deleted.
@@ -179,12 +196,61 @@ void Engine::settle_ticket(const TicketPtr& ticket) {
       }
     }
   }
-  ticket->finish(nullptr);
+}
+
+/// Wakes those who wait, with one post for each executor: a post for each of them would make this
+/// thread and theirs fight for the same lock, once per answer.
+void Engine::announce(const std::vector<TicketPtr>& durable) {
+  struct Group {
+    boost::asio::any_io_executor home;
+    std::vector<TicketPtr> tickets;
+  };
+  constexpr std::size_t groups_max = 8;
+  std::vector<Group> groups;
+  for (const TicketPtr& t : durable) {
+    std::unique_lock lock(t->mutex);
+    if (t->sleeper == nullptr) {
+      t->done = true;
+      continue;
+    }
+    auto at = std::find_if(groups.begin(), groups.end(),
+                           [&](const Group& g) { return g.home == t->home; });
+    if (at == groups.end() && groups.size() < groups_max)
+      at = groups.insert(groups.end(), Group{t->home, {}});
+    if (at != groups.end()) {
+      at->tickets.push_back(t);
+    } else {
+      lock.unlock();
+      t->finish(nullptr);
+    }
+  }
+  for (Group& g : groups) {
+    while (!g.tickets.empty()) {
+      const TicketPtr first = g.tickets.back();
+      // As long as it is locked, its coroutine is there, and so is the executor.
+      const std::lock_guard lock(first->mutex);
+      if (first->sleeper == nullptr) {
+        first->done = true;
+        g.tickets.pop_back();
+        continue;
+      }
+      boost::asio::post(g.home, [tickets = std::move(g.tickets)] {
+        for (const TicketPtr& t : tickets) t->finish(nullptr);
+      });
+      break;
+    }
+  }
 }
 
 void Engine::settle(Batch& batch, bool erases_only) {
+  std::vector<TicketPtr> durable;
+  durable.reserve(batch.tickets.size());
   for (const TicketPtr& t : batch.tickets)
-    if (!erases_only || (t->entry && !t->data)) settle_ticket(t);
+    if (!erases_only || (t->entry && !t->data)) {
+      settle_ticket(t);
+      durable.push_back(t);
+    }
+  announce(durable);
   if (erases_only) {
     std::erase_if(batch.tickets, [](const TicketPtr& t) { return t->entry && !t->data; });
     std::erase_if(batch.rows, [](const JournalRow& r) { return !r.data; });
@@ -192,7 +258,7 @@ void Engine::settle(Batch& batch, bool erases_only) {
   }
 }
 
-void Engine::fail_ticket(const TicketPtr& t, const std::exception_ptr& error) {
+void Engine::fail_ticket(const TicketPtr& t, const TaskError& error) {
   queued_bytes_ -= t->bytes;
   if (const EntryPtr& e = t->entry) {
     Stripe& stripe = stripe_of(*e->id);
@@ -209,11 +275,11 @@ void Engine::fail_ticket(const TicketPtr& t, const std::exception_ptr& error) {
       }
     }
   }
-  t->finish(error);
+  // An object for each: the callers catch on their own threads, and may change what they caught.
+  t->finish(std::make_exception_ptr(error));
 }
 
 void Engine::fail(Batch& batch, const TaskError& error) {
-  const auto cause = std::make_exception_ptr(error);
   for (const std::uint64_t rid : batch.erases) repairs_.emplace(rid, std::weak_ptr<Entry>());
   {
     const std::lock_guard lock(queue_mutex_);
@@ -223,7 +289,7 @@ void Engine::fail(Batch& batch, const TaskError& error) {
     health_.cause = error.what();
     ++health_.failures;
   }
-  for (const TicketPtr& t : batch.tickets) fail_ticket(t, cause);
+  for (const TicketPtr& t : batch.tickets) fail_ticket(t, error);
   for (const EntryPtr& e : batch.dirty) {
     const std::lock_guard lock(mutex_of(*e->id));
     repairs_.emplace(e->rid, e);

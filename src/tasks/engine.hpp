@@ -30,11 +30,10 @@ struct Entry {
   RecordPtr staged;   // what the next command is judged against; null: deletion under way
   Clock::time_point expires = Clock::time_point::max();
   std::unique_ptr<WaitQueue> waiters;
-  std::uint32_t in_flight = 0;  // transitions submitted and not yet durable
-  std::atomic<std::uint32_t> generation{
-      0};                              // rises when staged changes are dropped; committer writes
-  std::uint64_t durable_revision = 0;  // committer only
-  bool dirty = false;                  // visible is newer than the disk
+  // Rises when staged changes are dropped; the committer writes it.
+  std::atomic<std::uint32_t> generation{0};
+  std::uint32_t in_flight : 31 = 0;  // transitions submitted and not yet durable
+  bool dirty : 1 = false;            // visible is newer than the disk
 };
 using EntryPtr = std::shared_ptr<Entry>;
 
@@ -49,6 +48,7 @@ struct Ticket {
 
   std::mutex mutex;  // guards the rest
   async::ParkingSpot* sleeper = nullptr;
+  boost::asio::any_io_executor home;  // the sleeper's
   bool done = false;
   std::exception_ptr failure;
 
@@ -70,7 +70,9 @@ class Engine {
 
   RecordPtr find(std::string_view id) const;
   /// Judges, stages, and hands to the committer. Throws TaskError.
-  Submitted submit(const std::string& id, const Command& command, Durability durability);
+  Submitted submit(std::string_view id, const Command& command, Durability durability);
+  /// The common case of progress, without a command: false when it is not that case, or refused.
+  bool post_progress(std::string_view id, double percent, const UpdateOptions& options);
   /// Deletion; data is the record before. Null data and ticket: there was none.
   Submitted submit_delete(const std::string& id, bool force,
                           const std::function<bool(const RecordData&)>& still_wanted = {});
@@ -130,6 +132,7 @@ class Engine {
   TicketPtr enqueue(const EntryPtr& entry, const RecordPtr& data, bool transition);
   void mark_dirty(const EntryPtr& entry);
 
+  std::int64_t recent_ms() const noexcept;
   void load();
   std::shared_ptr<RecordData> classify(std::shared_ptr<RecordData> r, std::int64_t now_ms) const;
   void plan_expiry(const EntryPtr& entry, std::chrono::milliseconds in);
@@ -146,8 +149,10 @@ class Engine {
   void gather(Batch& batch);
   void settle(Batch& batch, bool erases_only);
   void settle_ticket(const TicketPtr& ticket);
+  void announce(const std::vector<TicketPtr>& durable);
+  void wait_for_more(std::unique_lock<std::mutex>& lock);
   void fail(Batch& batch, const TaskError& error);
-  void fail_ticket(const TicketPtr& ticket, const std::exception_ptr& error);
+  void fail_ticket(const TicketPtr& ticket, const TaskError& error);
   void release_space();
   JournalMeta meta(bool clean) const;
   void start_thread();
@@ -181,6 +186,8 @@ class Engine {
   // memory.
   std::map<std::uint64_t, std::weak_ptr<Entry>> repairs_;
   std::chrono::steady_clock::time_point meta_written_{};
+  std::chrono::steady_clock::duration last_commit_took_{};
+  std::size_t last_batch_ = 0;
   std::mutex thread_mutex_;
   std::thread committer_;
 };

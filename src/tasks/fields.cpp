@@ -1,6 +1,7 @@
 // Json and Fields: checked JSON text.
 #include <reeve/tasks/fields.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <reeve/tasks/error.hpp>
@@ -28,11 +29,27 @@ void check_name(std::string_view name) {
            " bytes or is not UTF-8; it may have 1 to 256 bytes of valid UTF-8");
 }
 
+std::string quote(std::string_view name) {
+  std::string quoted;
+  detail::append_quoted(quoted, name);
+  return quoted;
+}
+
+/// `name` is quoted already.
+void append_member(std::string& object, std::string_view name, std::string_view value) {
+  if (object.size() > 1) object += ',';
+  object += name;
+  object += ':';
+  object += value;
+}
+
 }  // namespace
 
 Json Json::parse(std::string_view text) {
   check(text);
-  return Json(std::string(text));
+  const auto begin = text.find_first_not_of(" \t\r\n");
+  const auto last = text.find_last_not_of(" \t\r\n");
+  return Json(std::string(text.substr(begin, last - begin + 1)));
 }
 
 Json Json::string(std::string_view value) {
@@ -94,35 +111,17 @@ Fields& Fields::set(std::string_view name, std::string_view value) {
 
 Fields& Fields::merge(const Fields& other) {
   if (other.empty()) return *this;
-  if (empty()) return *this = other;
-  const auto news = detail::members_of(other.text_);
-  std::unordered_set<std::string_view> replaced;
-  for (const auto& member : news) replaced.insert(member.name);
-  std::string merged = "{";
-  auto add = [&merged](const detail::JsonMember& member) {
-    if (merged.size() > 1) merged += ',';
-    detail::append_quoted(merged, member.name);
-    merged += ':';
-    merged += member.value;
-  };
-  for (const auto& member : detail::members_of(text_))
-    if (!replaced.contains(member.name)) add(member);
-  for (const auto& member : news) add(member);
-  merged += '}';
-  text_ = std::move(merged);
+  text_ = detail::merge_objects(text_, other.text_);
   return *this;
 }
 
 Fields& Fields::erase(std::string_view name) {
   if (get(name).empty()) return *this;
-  std::string kept = "{";
-  for (const auto& member : detail::members_of(text_)) {
-    if (member.name == name) continue;
-    if (kept.size() > 1) kept += ',';
-    detail::append_quoted(kept, member.name);
-    kept += ':';
-    kept += member.value;
-  }
+  const std::string quoted = quote(name);
+  std::string kept(1, '{');
+  detail::each_member(text_, [&](std::string_view n, std::string_view value) {
+    if (n != quoted) append_member(kept, n, value);
+  });
   kept += '}';
   text_ = std::move(kept);
   return *this;
@@ -130,9 +129,40 @@ Fields& Fields::erase(std::string_view name) {
 
 std::string_view Fields::get(std::string_view name) const {
   if (empty()) return {};
-  for (const auto& member : detail::members_of(text_))
-    if (member.name == name) return member.value;
-  return {};
+  const std::string quoted = quote(name);
+  std::string_view found;
+  detail::each_member(text_, [&](std::string_view n, std::string_view value) {
+    if (n == quoted) found = value;
+  });
+  return found;
 }
+
+namespace detail {
+
+std::string merge_objects(std::string_view object, std::string_view changes) {
+  std::string merged;
+  merged.reserve(object.size() + changes.size());
+  merged += '{';
+  std::vector<std::string_view> few;
+  std::unordered_set<std::string_view> many;
+  each_member(changes, [&](std::string_view name, std::string_view) {
+    if (few.size() < 8)
+      few.push_back(name);
+    else
+      many.insert(name);
+  });
+  each_member(object, [&](std::string_view name, std::string_view value) {
+    const bool replaced = std::find(few.begin(), few.end(), name) != few.end() ||
+                          (!many.empty() && many.contains(name));
+    if (!replaced) append_member(merged, name, value);
+  });
+  each_member(changes, [&](std::string_view name, std::string_view value) {
+    append_member(merged, name, value);
+  });
+  merged += '}';
+  return merged;
+}
+
+}  // namespace detail
 
 }  // namespace reeve::tasks

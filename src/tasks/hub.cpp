@@ -31,8 +31,12 @@ void Hub::note(const std::shared_ptr<Entry>& entry, const RecordData& record, bo
   const std::uint64_t seq = ++seq_;
   ring_.push_back(Change{seq, entry, deleted, record.state});
   if (ring_.size() > ring_max) ring_.pop_front();
-  for (const auto& s : subscriptions_)
-    if (passes(s->filter, *entry->id, record.state, deleted)) add(*s, seq, entry, deleted);
+  const auto tell = [&](const auto& followers) {
+    for (const auto& s : followers)
+      if (passes(s->filter, *entry->id, record.state, deleted)) add(*s, seq, entry, deleted);
+  };
+  tell(subscriptions_);
+  if (const auto at = by_id_.find(*entry->id); at != by_id_.end()) tell(at->second);
 }
 
 std::shared_ptr<Subscription> Hub::subscribe(std::shared_ptr<Engine> engine, WatchFilter filter,
@@ -43,7 +47,7 @@ std::shared_ptr<Subscription> Hub::subscribe(std::shared_ptr<Engine> engine, Wat
   const std::lock_guard lock(mutex_);
   active_.store(true, std::memory_order_release);
   s->closed = closed_;
-  subscriptions_.push_back(s);
+  (s->filter.id.empty() ? subscriptions_ : by_id_[s->filter.id]).push_back(s);
   if (since == 0) return s;
   const std::uint64_t seq = since & ((1ULL << 40) - 1);
   const std::uint64_t oldest = ring_.empty() ? seq_ + 1 : ring_.front().seq;
@@ -59,7 +63,12 @@ std::shared_ptr<Subscription> Hub::subscribe(std::shared_ptr<Engine> engine, Wat
 
 void Hub::unsubscribe(const std::shared_ptr<Subscription>& s) {
   const std::lock_guard lock(mutex_);
-  std::erase(subscriptions_, s);
+  if (s->filter.id.empty()) {
+    std::erase(subscriptions_, s);
+  } else if (const auto at = by_id_.find(s->filter.id); at != by_id_.end()) {
+    std::erase(at->second, s);
+    if (at->second.empty()) by_id_.erase(at);
+  }
 }
 
 std::optional<WatchEvent> Hub::take(Subscription& s) {
@@ -121,10 +130,14 @@ bool Hub::is_closed() {
 void Hub::close() {
   const std::lock_guard lock(mutex_);
   closed_ = true;
-  for (const auto& s : subscriptions_) {
-    s->closed = true;
-    while (!s->waiters.empty()) s->waiters.dismiss(*s->waiters.front());
-  }
+  const auto end = [](const auto& followers) {
+    for (const auto& s : followers) {
+      s->closed = true;
+      while (!s->waiters.empty()) s->waiters.dismiss(*s->waiters.front());
+    }
+  };
+  end(subscriptions_);
+  for (const auto& [id, followers] : by_id_) end(followers);
 }
 
 }  // namespace detail

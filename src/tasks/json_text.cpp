@@ -2,6 +2,7 @@
 #include "tasks/json_text.hpp"
 
 #include <cstdint>
+#include <cstring>
 
 namespace reeve::tasks::detail {
 namespace {
@@ -190,6 +191,48 @@ std::vector<JsonMember> members_of(std::string_view object) {
   return members;
 }
 
+namespace {
+
+/// `at` is behind the opening quote; the answer is behind the closing one.
+std::size_t end_of_string(std::string_view text, std::size_t at) noexcept {
+  for (;;) {
+    at = text.find('"', at);
+    if (at == std::string_view::npos) return text.size();
+    std::size_t slashes = 0;
+    while (text[at - 1 - slashes] == '\\') ++slashes;  // the opening quote stops it
+    ++at;
+    if (slashes % 2 == 0) return at;
+  }
+}
+
+}  // namespace
+
+std::size_t end_of_value(std::string_view text, std::size_t at) noexcept {
+  if (text[at] == '"') return end_of_string(text, at + 1);
+  if (text[at] != '{' && text[at] != '[') {
+    while (at < text.size() && text[at] != ',' && text[at] != '}' && text[at] != ']') ++at;
+    return at;
+  }
+  for (int depth = 0; at < text.size();) {
+    switch (text[at++]) {
+      case '"':
+        at = end_of_string(text, at);
+        break;
+      case '{':
+      case '[':
+        ++depth;
+        break;
+      case '}':
+      case ']':
+        if (--depth == 0) return at;
+        break;
+      default:
+        break;
+    }
+  }
+  return text.size();
+}
+
 std::string unquote(std::string_view quoted) {
   std::string out;
   out.reserve(quoted.size());
@@ -223,18 +266,23 @@ std::string unquote(std::string_view quoted) {
 void append_quoted(std::string& out, std::string_view value) {
   constexpr char hex[] = "0123456789abcdef";
   out += '"';
-  for (const char c : value) {
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
+  std::size_t clean = 0;  // from here to `i` nothing needs an escape
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    const char c = value[i];
+    const bool control = static_cast<unsigned char>(c) < 0x20;
+    if (!control && c != '"' && c != '\\') continue;
+    out.append(value, clean, i - clean);
+    clean = i + 1;
+    if (control) {
       out += "\\u00";
       out += hex[c >> 4];
       out += hex[c & 15];
     } else {
+      out += '\\';
       out += c;
     }
   }
+  out.append(value, clean);
   out += '"';
 }
 
@@ -248,7 +296,10 @@ bool is_valid_utf8(std::string_view text) noexcept {
     return true;
   };
   while (p < end) {
-    if (*p < 0x80) {
+    std::uint64_t eight = 0;
+    if (end - p >= 8 && (std::memcpy(&eight, p, 8), (eight & 0x8080808080808080ULL) == 0)) {
+      p += 8;
+    } else if (*p < 0x80) {
       ++p;
     } else if (*p >= 0xC2 && *p <= 0xDF) {
       if (!follows(1)) return false;

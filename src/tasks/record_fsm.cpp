@@ -35,14 +35,14 @@ Decision refuse(TaskErrc code, std::string what, const RecordData* current) {
   return d;
 }
 
-Decision illegal(const std::string& id, const RecordData& now, std::string_view wish) {
+Decision illegal(std::string_view id, const RecordData& now, std::string_view wish) {
   return refuse(TaskErrc::illegal_transition,
                 fmt::format("task '{}' is {} (attempt {}, revision {}): it cannot {}", id,
                             to_string(now.state), now.attempt, now.revision, wish),
                 &now);
 }
 
-std::optional<Decision> find_misfit(const std::string& id, const RecordData* current,
+std::optional<Decision> find_misfit(std::string_view id, const RecordData* current,
                                     const Command& c) {
   if (c.percent && !(*c.percent >= 0 && *c.percent <= 100))
     return refuse(TaskErrc::invalid_argument,
@@ -92,7 +92,7 @@ void enter(RecordData& r, TaskState to, const Command& c, std::int64_t now_ms,
   if (is_settled(to)) settle(r, now_ms, retention);
 }
 
-Decision add_body(Decision d, const std::string& id, const RecordData* current, const Command& c) {
+Decision add_body(Decision d, std::string_view id, const RecordData* current, const Command& c) {
   RecordData& r = *d.next;
   const bool working = r.state == TaskState::running || r.state == TaskState::cancelling;
   if (c.percent && r.state != TaskState::completed) {
@@ -109,9 +109,7 @@ Decision add_body(Decision d, const std::string& id, const RecordData* current, 
   }
   if (!c.fields.empty()) {
     if (r.fields) {
-      Fields merged = Fields::parse(*r.fields);
-      merged.merge(c.fields);
-      r.fields = std::make_shared<const std::string>(merged.text());
+      r.fields = std::make_shared<const std::string>(merge_objects(*r.fields, c.fields.text()));
     } else {
       r.fields = std::make_shared<const std::string>(c.fields.text());
     }
@@ -124,7 +122,7 @@ Decision add_body(Decision d, const std::string& id, const RecordData* current, 
   return d;
 }
 
-Decision make_new(const std::string& id, const Command& c, std::int64_t now_ms,
+Decision make_new(std::string_view id, const Command& c, std::int64_t now_ms,
                   const RetentionMs& retention) {
   Decision d;
   d.next = std::make_shared<RecordData>();
@@ -164,7 +162,7 @@ std::optional<TaskState> wanted(const RecordData& current, const Command& c) {
   }
 }
 
-Decision change(const std::string& id, const RecordData& current, const Command& c,
+Decision change(std::string_view id, const RecordData& current, const Command& c,
                 std::int64_t now_ms, const RetentionMs& retention) {
   Decision d;
   const auto to = wanted(current, c);
@@ -225,7 +223,7 @@ std::int64_t RetentionMs::of(TaskState s) const noexcept {
   }
 }
 
-Decision decide(const std::string& id, const RecordData* current, const Command& c,
+Decision decide(std::string_view id, const RecordData* current, const Command& c,
                 std::int64_t now_ms, const RetentionMs& retention) {
   if (auto misfit = find_misfit(id, current, c)) return *std::move(misfit);
   if (!current) {
@@ -269,12 +267,15 @@ bool is_reserved(std::string_view name) noexcept {
 
 void check_field_names(const Fields& fields) {
   if (fields.empty()) return;
-  for (const auto& member : members_of(fields.text()))
-    if (is_reserved(member.name))
+  // The reserved names have one quoted form: themselves.
+  each_member(fields.text(), [](std::string_view quoted, std::string_view) {
+    const auto name = quoted.substr(1, quoted.size() - 2);
+    if (is_reserved(name))
       throw TaskError(TaskErrc::invalid_argument,
                       fmt::format("the field name '{}' is reserved for the record itself; choose "
                                   "another name",
-                                  member.name));
+                                  name));
+  });
 }
 
 std::uint64_t hash_body(std::string_view text) noexcept {

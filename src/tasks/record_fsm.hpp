@@ -1,6 +1,7 @@
 // Decides what a command does to a record: no lock, no clock, no IO.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <reeve/tasks/error.hpp>
@@ -49,9 +50,10 @@ struct Decision {
 };
 
 /// `id` is used in messages and, for a new record, copied. The caller fills in rid and revision.
-Decision decide(const std::string& id, const RecordData* current, const Command& command,
+Decision decide(std::string_view id, const RecordData* current, const Command& command,
                 std::int64_t now_ms, const RetentionMs& retention);
 
+inline constexpr std::chrono::milliseconds kept_max = std::chrono::hours{24 * 36525};
 inline constexpr std::size_t id_bytes_max = 256;
 inline constexpr std::size_t fields_bytes_max = 64 * 1024;
 inline constexpr std::size_t result_bytes_max = 16 * 1024 * 1024;

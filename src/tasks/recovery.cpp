@@ -53,6 +53,9 @@ void Engine::load() {
   next_rid_ = found.next_rid;
   next_revision_ = found.next_revision + (found.clean ? 0 : revision_gap);
 
+  std::vector<std::size_t> load(stripe_count);
+  for (const auto& r : records) ++load[&stripe_of(*r->id) - stripes_.get()];
+  for (std::size_t i = 0; i < stripe_count; ++i) stripes_[i].map.reserve(load[i]);
   std::vector<JournalRow> rows;
   for (auto& r : records) {
     bool changed = false;

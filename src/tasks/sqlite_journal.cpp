@@ -9,27 +9,11 @@
 #include <utility>
 
 #include "tasks/journal.hpp"
+#include "tasks/migration.hpp"
 #include "tasks/sqlite_handle.hpp"
 
 namespace reeve::tasks::detail {
 namespace {
-
-constexpr int application_id = 0x72766b31;  // "rvk1"
-constexpr int schema_version = 1;
-
-constexpr const char* schema = R"sql(
-CREATE TABLE task(
-  rid INTEGER PRIMARY KEY, id TEXT NOT NULL,
-  state INTEGER NOT NULL CHECK(state BETWEEN 0 AND 7),
-  attempt INTEGER NOT NULL, rev INTEGER NOT NULL, progress REAL NOT NULL,
-  created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL,
-  finished_ms INTEGER, expires_ms INTEGER, retry_at_ms INTEGER, ttl_ms INTEGER,
-  body_hash INTEGER NOT NULL, flags INTEGER NOT NULL,
-  doc BLOB, error TEXT, reason TEXT,
-  CHECK((finished_ms IS NULL) = (state < 4))) STRICT;
-CREATE TABLE result(rid INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
-CREATE TABLE meta(k TEXT PRIMARY KEY, v INTEGER NOT NULL) WITHOUT ROWID, STRICT;
-)sql";
 
 constexpr const char* upsert_sql =
     "INSERT OR REPLACE INTO task "
@@ -72,20 +56,20 @@ class SqliteJournal final : public Journal {
 
   JournalMeta load(const std::function<void(std::shared_ptr<RecordData>)>& record) override;
   void commit(std::span<const JournalRow> rows, const JournalMeta* meta) override;
+  void maintain() noexcept override;
   void close(const JournalMeta& meta) noexcept override;
 
  private:
   void open();
   void shut() noexcept;
   void configure();
-  void identify();
   void verify();
   void prepare();
   void write(const JournalRow& row);
   void write_meta(const JournalMeta& meta);
   void put_meta(const char* key, std::int64_t value);
   void transact(std::span<const JournalRow> rows, const JournalMeta* meta);
-  void checkpoint();
+  void checkpoint() noexcept;
   void make_reserve() noexcept;
   bool drop_reserve() noexcept;
   std::string reserve_path() const { return path_ + "-reserve"; }
@@ -119,7 +103,7 @@ void SqliteJournal::open() {
   }
   db_.open(path_, vfs_);
   configure();
-  identify();
+  bring_up_to_date(db_, path_);
   prepare();
   must_reopen_ = false;
 }
@@ -134,36 +118,12 @@ void SqliteJournal::configure() {
   db_.run(sync_ == DiskSync::full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL");
   db_.run("PRAGMA secure_delete=OFF");
   db_.run("PRAGMA wal_autocheckpoint=0");  // checkpoint() does it, to see its errors
-  db_.run("PRAGMA journal_size_limit=16777216");
+  db_.run("PRAGMA journal_size_limit=67108864");
   db_.run("PRAGMA cache_size=-8192");
   sqlite3_wal_hook(db_.get(), &on_wal, this);
   // Takes the exclusive lock now instead of at the first write.
   db_.run("BEGIN IMMEDIATE");
   db_.run("COMMIT");
-}
-
-void SqliteJournal::identify() {
-  const auto id = db_.number("PRAGMA application_id");
-  const auto version = db_.number("PRAGMA user_version");
-  const auto tables = db_.number("SELECT count(*) FROM sqlite_master");
-  if (id == 0 && version == 0 && tables == 0) {
-    db_.run("BEGIN IMMEDIATE");
-    db_.run(schema);
-    db_.run(fmt::format("PRAGMA application_id={}", application_id).c_str());
-    db_.run(fmt::format("PRAGMA user_version={}", schema_version).c_str());
-    db_.run("COMMIT");
-    return;
-  }
-  if (id != application_id)
-    throw TaskError(TaskErrc::bad_format,
-                    fmt::format("'{}' is a SQLite file of another program (application id {:#x}); "
-                                "give the task store a file of its own",
-                                path_, id));
-  if (version > schema_version)
-    throw TaskError(TaskErrc::bad_format,
-                    fmt::format("'{}' has schema version {}, written by a newer release; this one "
-                                "reads up to {}. Update the program or give it another file",
-                                path_, version, schema_version));
 }
 
 void SqliteJournal::verify() {
@@ -211,6 +171,7 @@ JournalMeta SqliteJournal::load(const std::function<void(std::shared_ptr<RecordD
   Statement results;
   results.prepare(db_, "SELECT rid, body FROM result ORDER BY rid");
   bool more_results = results.step();
+  std::shared_ptr<const Outcome> shared;
   Statement rows;
   rows.prepare(db_, "SELECT * FROM task ORDER BY rid");
   while (rows.step()) {
@@ -242,8 +203,15 @@ JournalMeta SqliteJournal::load(const std::function<void(std::shared_ptr<RecordD
     Outcome outcome{{}, column_text(s, 15), column_text(s, 16)};
     if (more_results && sqlite3_column_int64(results.get(), 0) == static_cast<std::int64_t>(r->rid))
       outcome.result = column_text(results.get(), 1);
-    if (!outcome.result.empty() || !outcome.error.empty() || !outcome.reason.empty())
+    if (outcome.result.empty() && outcome.error.empty()) {
+      if (!outcome.reason.empty()) {  // one of very few words: said once for all who share it
+        if (!shared || shared->reason != outcome.reason)
+          shared = std::make_shared<const Outcome>(std::move(outcome));
+        r->outcome = shared;
+      }
+    } else {
       r->outcome = std::make_shared<const Outcome>(std::move(outcome));
+    }
     record(std::move(r));
   }
   return meta;
@@ -334,11 +302,15 @@ void SqliteJournal::commit(std::span<const JournalRow> rows, const JournalMeta* 
     if (e.code() != TaskErrc::storage_full || !only_erases || !drop_reserve()) throw;
     transact(rows, meta);
   }
-  if (wal_frames_ >= checkpoint_frames_) checkpoint();
-  if (!reserve_there_ && reserve_bytes_ != 0) make_reserve();
 }
 
-void SqliteJournal::checkpoint() {
+void SqliteJournal::maintain() noexcept {
+  if (must_reopen_) return;
+  if (wal_frames_ >= checkpoint_frames_) checkpoint();
+  if (!reserve_there_) make_reserve();
+}
+
+void SqliteJournal::checkpoint() noexcept {
   // A failure here loses nothing, the log keeps every row; but the connection is not used again.
   const int rc =
       sqlite3_wal_checkpoint_v2(db_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "tasks/json_text.hpp"
+#include "tasks/record_fsm.hpp"
 
 namespace reeve::tasks {
 namespace {
@@ -44,7 +45,11 @@ const SystemWallClock& SystemWallClock::instance() noexcept {
 StoreConfig StoreConfig::from_environment() {
   StoreConfig config;
   if (const auto path = variable("TASK_STORAGE_PATH")) config.path = *path;
-  if (const auto prefix = variable("TASK_STORAGE_PREFIX")) config.prefix = *prefix;
+  if (const auto prefix = variable("TASK_STORAGE_PREFIX")) {
+    config.prefix = *prefix;
+    if (const auto fault = find_fault(config))
+      throw ConfigError(fmt::format("TASK_STORAGE_PREFIX='{}': {}", *prefix, *fault));
+  }
   if (const auto ttl = variable("TASK_STORAGE_TTL")) {
     const std::chrono::seconds kept{whole_number("TASK_STORAGE_TTL", *ttl, 0, 315'360'000)};
     config.retention.completed = config.retention.failed = config.retention.cancelled = kept;
@@ -58,7 +63,6 @@ StoreConfig StoreConfig::from_environment() {
   if (const auto delay = variable("TASK_STORAGE_RELAXED_DELAY_MS"))
     config.relaxed_delay = std::chrono::milliseconds{
         whole_number("TASK_STORAGE_RELAXED_DELAY_MS", *delay, 1, 3'600'000)};
-  if (const auto fault = find_fault(config)) throw ConfigError("TASK_STORAGE_*: " + *fault);
   return config;
 }
 
@@ -68,6 +72,11 @@ std::optional<std::string> find_fault(const StoreConfig& config) {
   if (config.relaxed_delay < milliseconds{1} || config.relaxed_delay > hours{1})
     return fmt::format("relaxed_delay is {} ms; it must be 1 ms to 1 h",
                        config.relaxed_delay.count());
+  for (const auto kept : {config.retention.completed, config.retention.failed,
+                          config.retention.cancelled, config.retention.interrupted})
+    if (kept > detail::kept_max)
+      return fmt::format("a retention is {} ms; it may be 100 years at most, 0 keeps for ever",
+                         kept.count());
   if (config.queue_max.bytes() < (1U << 20))
     return fmt::format("queue_max is {} bytes; it must be at least 1 MiB",
                        config.queue_max.bytes());

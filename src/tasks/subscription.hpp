@@ -7,6 +7,7 @@
 #include <mutex>
 #include <reeve/async/waiter_queue.hpp>
 #include <reeve/tasks/watcher.hpp>
+#include <unordered_map>
 
 namespace reeve::tasks::detail {
 
@@ -69,7 +70,9 @@ class Hub {
   std::uint64_t epoch_;
   std::uint64_t seq_ = 0;
   std::deque<Change> ring_;
+  // Those of one id are found by it: a thousand tracked tasks cost a change nothing.
   std::vector<std::shared_ptr<Subscription>> subscriptions_;
+  std::unordered_map<std::string, std::vector<std::shared_ptr<Subscription>>> by_id_;
   bool closed_ = false;
 };
 

@@ -9,67 +9,24 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cmath>
-#include <mutex>
 #include <random>
+#include <reeve/async/own_strand.hpp>
 #include <reeve/base/error.hpp>
 #include <reeve/tasks/tracking.hpp>
+
+#include "tasks/progress_sink.hpp"
 
 namespace reeve::tasks {
 
 namespace asio = boost::asio;
 using asio::awaitable;
 
-struct ProgressSink::State {
-  State(TaskStore* s, std::string i, std::uint32_t a, int per_second)
-      : store(s),
-        id(std::move(i)),
-        attempt(a),
-        interval(std::chrono::nanoseconds{std::chrono::seconds{1}} / std::max(1, per_second)) {}
-
-  void report(double percent) {
-    const std::lock_guard lock(mutex);
-    if (store == nullptr) return;
-    const auto now = std::chrono::steady_clock::now();
-    held = percent;
-    if (now - last < interval && percent < 100) return;
-    post(now);
-  }
-  void post(std::chrono::steady_clock::time_point now) {
-    UpdateOptions options;
-    options.attempt = attempt;
-    store->post_progress(id, held, options);
-    last = now;
-    held = -1;
-  }
-  /// Writes what was held back, then cuts the sink off.
-  void finish() {
-    const std::lock_guard lock(mutex);
-    if (store != nullptr && held >= 0) post({});
-    store = nullptr;
-  }
-
-  std::mutex mutex;
-  TaskStore* store;
-  const std::string id;
-  const std::uint32_t attempt;
-  const std::chrono::nanoseconds interval;
-  std::chrono::steady_clock::time_point last{};
-  double held = -1;
-};
-
-void ProgressSink::operator()(double percent) const noexcept {
-  if (state_) state_->report(percent);
-}
-std::uint32_t ProgressSink::attempt() const noexcept {
-  return state_ ? state_->attempt : 0;
-}
-
 std::chrono::milliseconds full_jitter(int n, std::chrono::milliseconds backoff_min,
                                       std::chrono::milliseconds backoff_max,
                                       double uniform) noexcept {
   const double top =
       std::min(static_cast<double>(backoff_max.count()),
-               static_cast<double>(backoff_min.count()) * std::exp2(std::max(0, n - 1)));
+               static_cast<double>(backoff_min.count()) * std::exp2(std::clamp(n - 1, 0, 62)));
   return std::chrono::milliseconds{static_cast<std::int64_t>(top * std::clamp(uniform, 0.0, 1.0))};
 }
 
@@ -83,13 +40,16 @@ struct Ended {
   Json result;
 };
 
-awaitable<void> until_cancelling(TaskStore* store, std::string id) {
+/// `recorded`: there is a record, so that its deletion ends the work too.
+awaitable<void> until_cancelling(TaskStore* store, std::string id, bool recorded) {
   WatchFilter filter;
   filter.id = id;
   Watcher watcher = store->watch(filter);
   for (;;) {
     const auto now = store->get_task_status(id);
-    if (!now || now->state() == TaskState::cancelling || is_settled(now->state())) co_return;
+    const bool ended =
+        now ? now->state() == TaskState::cancelling || is_settled(now->state()) : recorded;
+    if (ended) co_return;
     const auto event = co_await watcher.next();
     if (event.kind == WatchEvent::Kind::closed) {
       asio::steady_timer never(co_await asio::this_coro::executor,
@@ -104,8 +64,8 @@ awaitable<Json> run_work(const TrackedWork* work, ProgressSink sink) {
   co_return co_await std::move(operation);
 }
 
-awaitable<Ended> race(TaskStore* store, std::string id, const TrackedWork* work, ProgressSink sink,
-                      std::chrono::milliseconds limit) {
+awaitable<Ended> race(TaskStore* store, std::string id, bool recorded, const TrackedWork* work,
+                      ProgressSink sink, std::chrono::milliseconds limit) {
   const auto executor = co_await asio::this_coro::executor;
   co_await asio::this_coro::throw_if_cancelled(false);
   asio::steady_timer timer(executor);
@@ -115,7 +75,7 @@ awaitable<Ended> race(TaskStore* store, std::string id, const TrackedWork* work,
     timer.expires_at(asio::steady_timer::time_point::max());
   auto group = asio::experimental::make_parallel_group(
       asio::co_spawn(executor, run_work(work, std::move(sink)), asio::deferred),
-      asio::co_spawn(executor, until_cancelling(store, id), asio::deferred),
+      asio::co_spawn(executor, until_cancelling(store, id, recorded), asio::deferred),
       timer.async_wait(asio::deferred));
   auto [order, failure, result, watch_failure, timer_error] =
       co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
@@ -167,38 +127,60 @@ class Tracker {
     create.retry_after_crash = options_.retry_after_crash;
     if (!store_.get_task_status(id_)) {
       auto creation = store_.create_task(id_, Fields(), create);
-      co_await record(std::move(creation));
+      co_await record(std::move(creation), Tolerated::broken_disk);
     }
     for (int n = 1;; ++n) {
+      const bool cancelled = is_cancelled();
+      if (cancelled) break;
       auto start = store_.start_task(id_);
-      co_await record(std::move(start));
+      co_await record(std::move(start), Tolerated::broken_disk);
       ++report_.attempts;
       const bool again = co_await attempt(n);
-      if (!again) co_return std::move(report_);
+      if (!again) break;
     }
+    co_return std::move(report_);
   }
 
  private:
+  /// What best_effort goes on after: before the work, a disk that fails; after it, whatever the
+  /// store says.
+  enum class Tolerated { broken_disk, everything };
+
   /// Awaits one write; what its failure means is the policy's to say.
-  awaitable<void> record(awaitable<TaskRecord> write) {
+  awaitable<void> record(awaitable<TaskRecord> write, Tolerated tolerated = Tolerated::everything) {
     try {
       report_.record = co_await std::move(write);
       recorded_ = true;
-    } catch (const TaskError&) {
-      if (options_.store_policy == StorePolicy::strict) throw;
+    } catch (const TaskError& error) {
+      const bool disk = error.code() == TaskErrc::io_error ||
+                        error.code() == TaskErrc::storage_full ||
+                        (error.code() == TaskErrc::not_found && !recorded_);  // its creation failed
+      const bool go_on = disk || tolerated == Tolerated::everything;
+      if (options_.store_policy == StorePolicy::strict || !go_on) throw;
       ++report_.store_failures;
       recorded_ = false;
     }
   }
 
+  /// Whether somebody cancelled the task while nothing ran.
+  bool is_cancelled() {
+    const auto now = store_.get_task_status(id_);
+    if (!now || now->state() != TaskState::cancelled) return false;
+    report_.record = *now;
+    report_.state = TaskState::cancelled;
+    return true;
+  }
+
   awaitable<bool> attempt(int n) {
     fence_.attempt = recorded_ ? report_.record.attempt() : 0;
-    auto state = std::make_shared<ProgressSink::State>(&store_, id_, fence_.attempt,
-                                                       options_.progress_per_second);
-    ProgressSink sink(state);
-    auto contest = race(&store_, id_, &work_, sink, options_.time_limit);
-    Ended ended = co_await std::move(contest);
-    state->finish();
+    const auto executor = co_await asio::this_coro::executor;
+    Ended ended;
+    {
+      const SinkScope scope(std::make_shared<ProgressSink::State>(
+          executor, &store_, id_, fence_.attempt, options_.progress_per_second));
+      auto contest = race(&store_, id_, recorded_, &work_, scope.sink(), options_.time_limit);
+      ended = co_await std::move(contest);
+    }
     // The record is written also when this coroutine has been cancelled.
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     const bool again = co_await settle(n, ended);
@@ -229,13 +211,21 @@ class Tracker {
               : text_of(ended.failure, "failed");
     if (n < options_.tries_max && is_retryable(options_, ended)) co_return co_await pause(n);
     report_.state = TaskState::failed;
-    auto write = store_.fail_task(id_, report_.error,
-                                  limit                    ? "time_limit"
-                                  : options_.tries_max > 1 ? "retries_exhausted"
-                                                           : "error",
-                                  fence_);
+    auto write = store_.fail_task(id_, report_.error, reason_of(ended), fence_);
     co_await record(std::move(write));
     co_return false;
+  }
+
+  std::string reason_of(const Ended& ended) const {
+    if (ended.cause == Cause::limit) return "time_limit";
+    try {
+      if (options_.reason_of) std::rethrow_exception(ended.failure);
+    } catch (const std::exception& e) {
+      return options_.reason_of(e);
+    } catch (...) {
+      // Only a std::exception can be asked.
+    }
+    return options_.tries_max > 1 ? "retries_exhausted" : "error";
   }
 
   awaitable<bool> pause(int n) {
@@ -249,7 +239,7 @@ class Tracker {
     const auto executor = co_await asio::this_coro::executor;
     asio::steady_timer timer(executor, delay);
     auto group = asio::experimental::make_parallel_group(
-        asio::co_spawn(executor, until_cancelling(&store_, id_), asio::deferred),
+        asio::co_spawn(executor, until_cancelling(&store_, id_, recorded_), asio::deferred),
         timer.async_wait(asio::deferred));
     auto [order, watch_failure, timer_error] =
         co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
@@ -293,7 +283,9 @@ awaitable<TrackReport> tracked(TaskStore& store, std::string_view id, TrackedWor
         "TrackOptions: progress_per_second must be at least 1, 0 <= backoff_min <= backoff_max, "
         "and "
         "time_limit 0 or more");
-  return run_tracked(&store, std::string(id), std::move(work), std::move(options));
+  // The work is cancelled by a watch and a timer beside it.
+  return async::on_own_strand(
+      run_tracked(&store, std::string(id), std::move(work), std::move(options)));
 }
 
 }  // namespace reeve::tasks

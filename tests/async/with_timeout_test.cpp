@@ -77,5 +77,37 @@ TEST(WithTimeout, keeps_a_result_that_was_ready_when_time_ran_out) {
   EXPECT_EQ(run(with_timeout(finish_when_cancelled(never), 1ms)), 7);
 }
 
+// The strand that the work runs on is its own; its executor is asked for what it needs only.
+asio::awaitable<int> hop(int times) {
+  for (int i = 0; i < times; ++i) co_await asio::post(asio::use_awaitable);
+  co_return times;
+}
+
+asio::awaitable<void> race_on_threads(int times, std::atomic<int>& ends) {
+  try {
+    auto work = hop(times);
+    co_await with_timeout(std::move(work), std::chrono::microseconds(2 * times));
+  } catch (const TimeoutError&) {
+  } catch (const boost::system::system_error&) {  // cancelled by the outer limit
+  }
+  ++ends;
+}
+
+// Threads: one context may have several. The timer rings on one while the work runs on another.
+TEST(WithTimeout, races_on_several_threads) {
+  asio::io_context context;
+  std::atomic<int> ends{0};
+  for (int i = 0; i < 300; ++i) {
+    asio::co_spawn(context, race_on_threads(10 + i, ends), asio::detached);
+    auto inner = race_on_threads(10 + i, ends);
+    auto outer = with_timeout(std::move(inner), std::chrono::microseconds(i));
+    asio::co_spawn(context, std::move(outer), asio::detached);
+  }
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) threads.emplace_back([&] { context.run(); });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(ends.load(), 600);
+}
+
 }  // namespace
 }  // namespace reeve::async

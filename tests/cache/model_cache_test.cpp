@@ -68,49 +68,6 @@ TEST_F(ModelCacheTest, LoadsOnceThenHits) {
   EXPECT_EQ(s.models, 1u);
 }
 
-TEST_F(ModelCacheTest, AHundredThousandWaitersOneLoad) {
-  auto cache = make();
-  gate_ = std::chrono::steady_clock::now() + milliseconds{300};
-  int served = 0, failed = 0;
-  for (const bool fail : {true, false}) {
-    fail_ = fail;
-    calls_ = served = failed = 0;
-    for (int i = 0; i < 100'000; ++i)
-      boost::asio::co_spawn(context_, cache.get_or_create("m", factory()),
-                            [&](std::exception_ptr e, Cache::Handle h) {
-                              failed += e != nullptr;
-                              served += h != nullptr;
-                            });
-    context_.restart();
-    context_.run();
-    EXPECT_EQ(calls_, 1);
-    EXPECT_EQ(failed, fail ? 100'000 : 0);
-    EXPECT_EQ(served, fail ? 0 : 100'000);
-  }
-}
-
-TEST_F(ModelCacheTest, ACancelledFirstCallerCostsNobody) {
-  auto cache = make();
-  gate_ = std::chrono::steady_clock::now() + milliseconds{20};
-  boost::asio::cancellation_signal signal;
-  bool first_failed = false;
-  Cache::Handle second;
-  boost::asio::co_spawn(
-      context_, cache.get_or_create("m", factory()),
-      boost::asio::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr e, Cache::Handle) {
-        first_failed = e != nullptr;
-      }));
-  boost::asio::co_spawn(context_, cache.get_or_create("m", factory()),
-                        [&](std::exception_ptr, Cache::Handle h) { second = h; });
-  context_.poll();
-  signal.emit(boost::asio::cancellation_type::terminal);
-  context_.restart();
-  context_.run();
-  EXPECT_TRUE(first_failed);
-  ASSERT_TRUE(second);
-  EXPECT_EQ(calls_, 1);
-}
-
 TEST_F(ModelCacheTest, TheLastToLeaveStopsTheLoad) {
   auto cache = make();
   gate_ = std::chrono::steady_clock::now() + std::chrono::hours{1};
@@ -220,6 +177,66 @@ TEST_F(ModelCacheTest, PutReplacesAndClearEmpties) {
   EXPECT_EQ(cache.stats().memory, 0_B);
 }
 
+TEST_F(ModelCacheTest, ARefusalUnloadsNothingAndAPutThatDoesNotFitKeepsTheOldModel) {
+  config_.memory_max = 10_GiB;
+  auto cache = make();
+  cache.put("idle", "x", sized(2_GiB));
+  cache.put("busy", "y", sized(4_GiB));
+  const auto pinned = cache.get("busy");
+  EXPECT_THROW(cache.put("large", "z", sized(7_GiB)), CacheFullError);
+  EXPECT_THROW(cache.put("idle", "z", sized(7_GiB)), CacheFullError);
+  EXPECT_EQ(*cache.get("idle"), "x");
+  cache.put("idle", "z", sized(6_GiB));
+  EXPECT_EQ(*cache.get("idle"), "z");
+  EXPECT_EQ(cache.stats().memory, 10_GiB);
+  EXPECT_EQ(cache.stats().evicted_for_room, 0u);
+}
+
+TEST_F(ModelCacheTest, WhatIsCheapToLoadLeavesFirstAndThenWhatIsLongIdle) {
+  config_.models_max = 2;
+  auto cache = make();
+  const auto slow = [this](seconds time) -> Cache::Factory {
+    return [this, time]() -> awaitable<std::string> {
+      clock_.advance(time);
+      co_return "model";
+    };
+  };
+  const auto load = [&](const char* id, seconds time) {
+    boost::asio::co_spawn(context_, cache.get_or_create(id, slow(time)), boost::asio::detached);
+    context_.restart();
+    context_.run();
+  };
+  load("costly", seconds{60});
+  load("cheap", seconds{1});
+  clock_.advance(seconds{10});
+  load("third", seconds{1});
+  EXPECT_TRUE(cache.get("costly")) << "although it was idle longer";
+  EXPECT_FALSE(cache.get("cheap"));
+  EXPECT_EQ(cache.stats().evicted_for_room, 1u);
+}
+
+TEST_F(ModelCacheTest, ListsModelsWithWhatTheyAreDoing) {
+  auto cache = make();
+  cache.put("b", "x", sized(2_GiB));
+  cache.put("a", "y", sized(1_GiB));
+  const auto pinned = cache.get("a");
+  clock_.advance(seconds{3});
+  gate_ = std::chrono::steady_clock::now() + milliseconds{1};
+  boost::asio::co_spawn(context_, cache.get_or_create("c", factory(), sized(4_GiB)),
+                        boost::asio::detached);
+  context_.poll();
+  const auto models = cache.models();
+  ASSERT_EQ(models.size(), 3u);
+  EXPECT_EQ(models[0].id, "a");
+  EXPECT_EQ(models[0].state, ModelState::in_use);
+  EXPECT_EQ(models[1].state, ModelState::idle);
+  EXPECT_EQ(models[1].idle, seconds{3});
+  EXPECT_EQ(models[2].state, ModelState::loading);
+  EXPECT_EQ(models[2].memory, 4_GiB);
+  EXPECT_EQ(models[2].waiting, 1u);
+  context_.run();
+}
+
 TEST(CacheThreads, TwoThreadsOneLoadEach) {
   boost::asio::io_context context;
   ModelCache<int> cache(context.get_executor());
@@ -245,17 +262,67 @@ TEST(CacheThreads, TwoThreadsOneLoadEach) {
   EXPECT_EQ(served.load(), 2000);
 }
 
-TEST(CacheEnvironment, IsReadStrictlyAndNamesTheVariable) {
-  ::setenv("MAX_CACHED_MODELS", "3", 1);
-  EXPECT_EQ(CacheConfig::from_environment().models_max, 3u);
-  ::setenv("MAX_CACHED_MODELS", "3.5", 1);
-  try {
-    CacheConfig::from_environment();
-    FAIL();
-  } catch (const ConfigError& e) {
-    EXPECT_THAT(e.what(), ::testing::HasSubstr("MAX_CACHED_MODELS='3.5'"));
+struct Variable {
+  const char* name;
+  std::vector<const char*> good, bad;
+};
+
+TEST(CacheEnvironment, EveryVariableIsReadStrictlyAndNamedInItsError) {
+  const std::vector<Variable> variables{
+      {"MAX_CACHED_MODELS", {"1", "100000"}, {"0", "100001", "-1", "3.5", "", " 5", "five", "5x"}},
+      {"MODEL_CACHE_TTL", {"0", "315360000"}, {"-1", "315360001", "1h", "", "1e3", "nan"}},
+      {"MODEL_CACHE_CHECK_INTERVAL", {"1", "86400"}, {"0", "86401", "0.5", "", "\t7"}},
+      {"MODEL_CACHE_MEMORY_MB", {"1", "1000000000"}, {"0", "1000000001", "1GB", "", "+5"}},
+  };
+  for (const auto& v : variables) {
+    for (const char* text : v.good) {
+      ::setenv(v.name, text, 1);
+      EXPECT_NO_THROW(CacheConfig::from_environment()) << v.name << "=" << text;
+    }
+    for (const char* text : v.bad) {
+      ::setenv(v.name, text, 1);
+      try {
+        CacheConfig::from_environment();
+        ADD_FAILURE() << v.name << "='" << text << "' was accepted";
+      } catch (const ConfigError& e) {
+        EXPECT_THAT(e.what(), ::testing::StartsWith(std::string(v.name) + "='" + text + "'"));
+        EXPECT_THAT(e.what(), ::testing::HasSubstr(std::string("from ") + v.good.front()));
+        EXPECT_THAT(e.what(), ::testing::HasSubstr(std::string("to ") + v.good.back()));
+      }
+    }
+    ::unsetenv(v.name);
   }
-  ::unsetenv("MAX_CACHED_MODELS");
+}
+
+TEST(CacheEnvironment, GivesWhatItSays) {
+  EXPECT_EQ(CacheConfig::from_environment().models_max, 5u);
+  EXPECT_EQ(CacheConfig::from_environment().ttl, std::chrono::hours{1});
+  EXPECT_EQ(CacheConfig::from_environment().check_interval, std::chrono::minutes{5});
+  ::setenv("MODEL_CACHE_TTL", "60", 1);
+  ::setenv("MODEL_CACHE_MEMORY_MB", "2048", 1);
+  EXPECT_EQ(CacheConfig::from_environment().ttl, seconds{60});
+  EXPECT_EQ(CacheConfig::from_environment().memory_max, 2_GiB);
+  ::unsetenv("MODEL_CACHE_TTL");
+  ::unsetenv("MODEL_CACHE_MEMORY_MB");
+}
+
+TEST(CacheConfig, FaultsAreSentences) {
+  boost::asio::io_context context;
+  const auto refused = [&](auto change, const char* word) {
+    CacheConfig config;
+    change(config);
+    try {
+      ModelCache<int> cache(context.get_executor(), config);
+      ADD_FAILURE() << word;
+    } catch (const ConfigError& e) {
+      EXPECT_THAT(e.what(), ::testing::HasSubstr(word));
+    }
+  };
+  refused([](CacheConfig& c) { c.models_max = 0; }, "models_max is 0");
+  refused([](CacheConfig& c) { c.memory_max = 0_B; }, "memory_max is 0");
+  refused([](CacheConfig& c) { c.ttl = seconds{-1}; }, "ttl is negative");
+  refused([](CacheConfig& c) { c.check_interval = milliseconds{9}; }, "check_interval is 9 ms");
+  refused([](CacheConfig& c) { c.clock = nullptr; }, "clock is null");
 }
 
 }  // namespace

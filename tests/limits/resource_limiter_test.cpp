@@ -1,10 +1,8 @@
-// Slots, model locks, load limits, timeouts, cancellation; a million random steps in the full run.
+// Slots, model locks, load limits, timeouts, cancellation.
 #include <reeve/limits.hpp>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <cmath>
-#include <cstdlib>
-#include <random>
 
 #include "tests/support/pch.hpp"
 
@@ -180,6 +178,54 @@ TEST_F(LimiterTest, ModelLockHasOneHolderInOrderAndRefusesItself) {
   EXPECT_TRUE(limiter.acquire_model_lock_blocking("biomedlm", milliseconds{1}));
 }
 
+TEST_F(LimiterTest, TheLoadIsWatchedForASlotAlsoWhileALockIsWaitedFor) {
+  auto limiter = make(10);
+  const auto held = limiter.acquire_model_lock_blocking("m", milliseconds{1});
+  bool locked = false, granted = false;
+  auto locker = [&]() -> awaitable<void> {
+    const auto lock = co_await limiter.acquire_model_lock("m", std::chrono::hours{1});
+    locked = true;
+  };
+  auto worker = [&]() -> awaitable<void> {
+    const auto slot = co_await limiter.acquire_task_slot(std::chrono::hours{1});
+    granted = true;
+  };
+  boost::asio::co_spawn(context_, locker(), boost::asio::detached);
+  context_.poll();
+  load(99);
+  boost::asio::co_spawn(context_, worker(), boost::asio::detached);
+  context_.restart();
+  context_.poll();
+  EXPECT_FALSE(granted);
+  load(1);
+  while (!granted) context_.run_one();
+  EXPECT_FALSE(locked);
+}
+
+TEST_F(LimiterTest, WaitForResourcesTakesNothingAndSaysWhetherItWasPossible) {
+  auto limiter = make(1);
+  std::vector<bool> answers;
+  auto ask = [&](milliseconds timeout) -> awaitable<void> {
+    const bool possible = co_await limiter.wait_for_resources(timeout);
+    answers.push_back(possible);
+  };
+  boost::asio::co_spawn(context_, ask(milliseconds{1}), boost::asio::detached);
+  context_.run();
+  EXPECT_EQ(answers, std::vector<bool>{true});
+  EXPECT_EQ(limiter.resource_usage().tasks, 0);
+  auto held = limiter.try_acquire_task_slot();
+  boost::asio::co_spawn(context_, ask(milliseconds{1}), boost::asio::detached);
+  context_.restart();
+  context_.run();
+  EXPECT_EQ(answers, (std::vector<bool>{true, false}));
+  boost::asio::co_spawn(context_, ask(std::chrono::hours{1}), boost::asio::detached);
+  context_.restart();
+  context_.poll();
+  held.reset();
+  context_.run();
+  EXPECT_EQ(answers, (std::vector<bool>{true, false, true}));
+}
+
 TEST_F(LimiterTest, SetLimitsIsAllOrNothingAndLoweringKillsNothing) {
   auto limiter = make(3);
   auto a = limiter.try_acquire_task_slot(), b = limiter.try_acquire_task_slot();
@@ -203,83 +249,6 @@ TEST_F(LimiterTest, ModelUsageIsReported) {
   EXPECT_EQ(limiter.resource_usage().models.at("biomedlm"), 1_GiB);
   limiter.register_model_usage("biomedlm", {});
   EXPECT_TRUE(limiter.resource_usage().models.empty());
-}
-
-TEST(LimiterEnvironment, IsReadStrictlyAndNamesTheVariable) {
-  ::setenv("MAX_CPU_PERCENT", "90.5", 1);
-  ::setenv("MAX_CONCURRENT_TASKS", "7", 1);
-  EXPECT_EQ(LimiterConfig::from_environment().limits.max_cpu_percent, 90.5);
-  EXPECT_EQ(LimiterConfig::from_environment().limits.max_concurrent_tasks, 7);
-  for (const char* bad : {"", "abc", "101", "0", "nan", "90 ", "-1"}) {
-    ::setenv("MAX_CPU_PERCENT", bad, 1);
-    try {
-      LimiterConfig::from_environment();
-      FAIL() << bad;
-    } catch (const ConfigError& e) {
-      EXPECT_THAT(e.what(), ::testing::HasSubstr("MAX_CPU_PERCENT"));
-    }
-  }
-  ::unsetenv("MAX_CPU_PERCENT");
-  ::unsetenv("MAX_CONCURRENT_TASKS");
-}
-
-TEST(SystemProbe, SeesThisMachine) {
-  const auto sample = make_system_probe()->sample();
-  EXPECT_GT(sample.memory_total, 64_MiB);
-  EXPECT_GT(sample.memory_percent, 0);
-  EXPECT_LE(sample.memory_percent, 100);
-}
-
-/// Random acquire, cancel and timeout from coroutines; `in_use` counts what is really held.
-void stress(int steps) {
-  boost::asio::io_context context;
-  LimiterConfig config;
-  config.probe = std::make_shared<FakeProbe>();
-  config.limits.max_concurrent_tasks = 3;
-  ResourceLimiter limiter(context.get_executor(), config);
-  std::mt19937 random(5);
-  int in_use = 0, most = 0, done = 0;
-  auto worker = [&](milliseconds timeout, int hold) -> awaitable<void> {
-    try {
-      const auto slot = co_await limiter.acquire_task_slot(timeout);
-      most = std::max(most, ++in_use);
-      const std::shared_ptr<void> leave(nullptr, [&in_use](void*) { --in_use; });
-      for (int i = 0; i < hold; ++i)
-        co_await boost::asio::post(context, boost::asio::use_awaitable);
-    } catch (const LimitTimeoutError&) {
-    } catch (const boost::system::system_error&) {
-    }
-  };
-  while (done < steps) {
-    constexpr int batch = 100;
-    std::vector<std::unique_ptr<boost::asio::cancellation_signal>> signals;
-    for (int i = 0; i < batch; ++i) {
-      signals.push_back(std::make_unique<boost::asio::cancellation_signal>());
-      const milliseconds timeout = random() % 50 == 0 ? milliseconds{0} : milliseconds{60'000};
-      boost::asio::co_spawn(
-          context, worker(timeout, random() % 3),
-          boost::asio::bind_cancellation_slot(signals.back()->slot(), [](std::exception_ptr) {}));
-    }
-    done += batch;
-    context.restart();
-    context.poll_one();
-    for (int i = 0; i < 20; ++i) {
-      signals[random() % batch]->emit(boost::asio::cancellation_type::terminal);
-      context.poll_one();
-    }
-    context.restart();
-    context.run();
-    ASSERT_EQ(limiter.resource_usage().tasks, 0);
-  }
-  EXPECT_LE(most, 3);
-  EXPECT_EQ(in_use, 0);
-}
-
-TEST(LimiterStress, TwentyThousandRandomSteps) {
-  stress(20'000);
-}
-TEST(LimiterStressFull, AMillionRandomSteps) {
-  stress(1'000'000);
 }
 
 TEST(LimiterThreads, SlotsFromTwoThreadsNeverExceedTheLimit) {

@@ -170,9 +170,7 @@ TEST(PoolAcquire, no_worker_is_lost_in_a_storm_of_cancellations) {
   EXPECT_TRUE(pool.try_acquire("one"));
 }
 
-// ------------------------------------------------------------------------------------------------
 // 56: where and when a lease may end.
-
 TEST(PoolLeaseLife, ends_on_another_thread) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), small_config());
@@ -187,6 +185,7 @@ TEST(PoolLeaseLife, ends_on_another_thread) {
   }
 }
 
+// 56
 TEST(PoolLeaseLife, outlives_the_pool) {
   Mark mark;
   asio::io_context context;
@@ -200,6 +199,7 @@ TEST(PoolLeaseLife, outlives_the_pool) {
   EXPECT_TRUE(mark.gone_within(3s));
 }
 
+// 56
 TEST(PoolLeaseLife, outlives_the_context) {
   Mark mark;
   std::optional<WorkerLease> lease;
@@ -218,6 +218,7 @@ TEST(PoolLeaseLife, outlives_the_context) {
   EXPECT_TRUE(mark.gone_within(3s));
 }
 
+// 56
 TEST(PoolLeaseLife, moved_from_is_empty) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), thread_config(1));
@@ -244,6 +245,7 @@ asio::awaitable<void> hold_and_nap(ResourcePool& pool) {
   co_await pause_for(60s);
 }
 
+// 56
 TEST(PoolLeaseLife, ends_with_its_cancelled_coroutine) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), thread_config(1));

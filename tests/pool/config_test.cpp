@@ -54,6 +54,13 @@ TEST(ResourceConfig, devices_are_named_and_known) {
   }
 }
 
+TEST(ResourceConfig, spinning_is_bounded) {
+  for (const int bad : {-1, 1001}) {
+    EXPECT_THAT(fault_after([&](auto& c) { c.spin_time = std::chrono::microseconds(bad); }),
+                AllOf(HasSubstr("spin_time is " + std::to_string(bad)), HasSubstr("0 (off)")));
+  }
+}
+
 // 25: a limit of zero, below zero, or so large that sums of it overflow.
 TEST(ResourceConfig, times_are_in_range) {
   struct Row {

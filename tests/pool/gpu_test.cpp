@@ -81,10 +81,12 @@ void expect_ended(const ResourceConfig& config, const std::string& file, bool in
   }
 }
 
+// 45
 TEST_F(PoolGpu, LeaseThatTakesTooMuchGpuMemoryIsEnded) {
   expect_ended<&claim_and_stay>(config_, file_, false);
 }
 
+// 45
 TEST_F(PoolGpu, MemoryOfDescendantsCounts) {
   expect_ended<&claim_in_a_child>(config_, file_, true);
 }
@@ -94,6 +96,7 @@ asio::awaitable<int> run_work(ResourcePool& pool, std::string file, std::uint64_
   co_return co_await worker.run<&claim_and_work>(file, bytes, 350);
 }
 
+// 45
 TEST_F(PoolGpu, AContextAloneStaysBelowTheLimit) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), config_);
@@ -108,6 +111,7 @@ TEST_F(PoolGpu, AnotherDeviceIsNotMeant) {
   EXPECT_GT(run_in(context, run_work(pool, file_, (100_MiB).bytes())), 0);
 }
 
+// 45
 TEST_F(PoolGpu, UnavailableIsReportedWithItsReason) {
   const auto detail = [&](const char* library) {
     ::setenv("REEVE_NVML", library, 1);

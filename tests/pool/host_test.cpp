@@ -142,6 +142,7 @@ TEST(PoolHost, whose_forked_child_destroys_the_pool) {
   EXPECT_EQ(pool->status().spawns, 2u);
 }
 
+// 52
 TEST(PoolHost, whose_forked_child_gives_back_a_lease) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), small_config());
@@ -158,6 +159,7 @@ TEST(PoolHost, whose_forked_child_gives_back_a_lease) {
   EXPECT_EQ(run_in(context, lease->run<&double_it>(8)), 16);
 }
 
+// 52
 TEST(PoolHost, whose_forked_child_uses_the_pool) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), small_config());
@@ -174,6 +176,50 @@ TEST(PoolHost, whose_forked_child_uses_the_pool) {
   EXPECT_EQ(run_in(context, call_double(pool, 8)), 16);
 }
 
+bool throws_closed(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const PoolClosedError&) {
+    return true;
+  }
+  return false;
+}
+
+// The fork copies a mutex that another thread holds; that thread is not copied, so in the child
+// whoever waits for it waits for ever.
+TEST(PoolHost, whose_forked_child_looks_at_the_pool) {
+  asio::io_context context;
+  ResourcePool pool(context.get_executor(), small_config());
+  run_in(context, pool.warm_up(1));
+  auto lease = pool.try_acquire("held");
+  ASSERT_TRUE(lease);
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> onlookers;
+  for (int i = 0; i < 2; ++i) {
+    onlookers.emplace_back([&] {
+      while (!stop) (void)pool.capabilities();  // nearly always under the lock
+    });
+  }
+  for (int round = 0; round < 20; ++round) {
+    const int answer = in_fork([&] {
+      int faults = 0;
+      faults += !throws_closed([&] { (void)pool.status(); });
+      faults += !throws_closed([&] { (void)pool.capabilities(); });
+      faults += !throws_closed([&] { (void)lease->memory_usage(); });
+      faults += !throws_closed([&] { (void)lease->wait_revoked(); });
+      faults += !throws_closed([&] { (void)lease->make_buffer<int>(1); });
+      faults += !throws_closed([&] { lease->rethrow_cause(); });
+      faults += !lease->revoked() || lease->pid() != 0 || !lease->device().empty();
+      return faults;
+    });
+    EXPECT_EQ(answer, 0);
+    if (answer != 0) break;
+  }
+  stop = true;
+  for (std::thread& onlooker : onlookers) onlooker.join();
+  EXPECT_EQ(run_in(context, lease->run<&double_it>(8)), 16);
+}
+
 TEST(PoolVictim, DISABLED_forks_and_exits) {
   asio::io_context context;
   static std::optional<ResourcePool> pool;  // destroyed by exit, in the child, too
@@ -188,6 +234,7 @@ TEST(PoolVictim, DISABLED_forks_and_exits) {
   _exit(WIFEXITED(status) && WEXITSTATUS(status) == 7 && works ? 0 : 1);
 }
 
+// 52
 TEST(PoolHost, whose_forked_child_exits) {
   Mark mark;
   Victim victim("PoolVictim.DISABLED_forks_and_exits");

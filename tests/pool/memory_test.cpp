@@ -210,6 +210,7 @@ std::size_t spikes(int count) {
 }
 
 TEST_F(Memory, memory_just_below_the_limit_is_left_alone) {
+  REEVE_SKIP_WITH_SHADOW_MEMORY();
   EXPECT_EQ((run_in(context, call_once<&stay_below>(pool(), "near", std::size_t{235}, 300'000))),
             235u);
   EXPECT_EQ((run_in(context, call_once<&spikes>(pool(), "spikes", 10))), 2000u);
@@ -223,6 +224,7 @@ std::size_t leak(std::size_t mebibytes) {
 }
 
 TEST_F(Memory, a_worker_that_leaks_across_leases_is_replaced) {
+  REEVE_SKIP_WITH_SHADOW_MEMORY();
   config.max_workers = 1;
   std::set<std::size_t> workers;
   for (int i = 0; i < 20; ++i) {

@@ -73,6 +73,7 @@ void expect_bomb_ends(bool use_cgroup) {
   std::remove(log.c_str());
 }
 
+// 47
 TEST(PoolGroup, AForkBombEndsWithItsGroup) {
   expect_bomb_ends(true);
 }

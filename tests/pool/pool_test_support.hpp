@@ -5,6 +5,7 @@
 #include <reeve/pool.hpp>
 
 #include "tests/support/pch.hpp"
+#include "tests/support/sanitizers.hpp"
 
 namespace reeve::test {
 
@@ -12,21 +13,15 @@ namespace asio = boost::asio;
 using namespace std::chrono_literals;
 using namespace reeve::literals;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool sanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-inline constexpr bool sanitized = true;
-#else
-inline constexpr bool sanitized = false;
-#endif
-#else
-inline constexpr bool sanitized = false;
-#endif
-
 /// At the top of tests that need RLIMIT_DATA, which sanitizers cannot live with.
 #define REEVE_SKIP_UNDER_SANITIZERS() \
   if (::reeve::test::sanitized) GTEST_SKIP() << "RLIMIT_DATA is off under this sanitizer"
+
+/// At the top of tests that come near the memory limit on purpose.
+#define REEVE_SKIP_WITH_SHADOW_MEMORY()                                                            \
+  if (::reeve::test::thread_sanitizer)                                                             \
+  GTEST_SKIP() << "the thread sanitizer's shadow, several bytes for each that is touched, counts " \
+                  "as the worker's memory"
 
 inline ResourceConfig small_config() {
   ResourceConfig config;

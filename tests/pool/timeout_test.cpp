@@ -163,6 +163,8 @@ asio::awaitable<void> race(ResourcePool& pool, int runs, RaceEnds& ends) {
     bool result = false;
     {
       auto worker = co_await pool.acquire_worker("race");
+      // A fresh worker's first call is slower, under a sanitizer by more than the millisecond.
+      co_await worker.run<&sleep_for_us>(0);
       try {
         const int slept = co_await worker.run<&sleep_for_us>(RunLimits(4ms), time);
         result = true;
@@ -193,7 +195,7 @@ void race_results_against_limits(int runs) {
 
 // 24: exactly one outcome, and never the outcome of another call.
 TEST(TimeoutRace, a_result_at_the_instant_of_the_limit_has_one_outcome) {
-  race_results_against_limits(300);
+  race_results_against_limits(500);
 }
 TEST(TimeoutRaceFull, a_result_at_the_instant_of_the_limit_has_one_outcome) {
   race_results_against_limits(10'000);

@@ -202,15 +202,5 @@ TEST_F(FaultTest, OneFileHasOneOwner) {
   EXPECT_TRUE(next.get_task_status("still works"));
 }
 
-TEST_F(FaultTest, AReadOnlyDirectoryIsAnError) {
-  if (::geteuid() == 0) GTEST_SKIP() << "root may write everywhere";
-  testing::TempDir dir;
-  std::filesystem::permissions(
-      dir.path(), std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
-  StoreConfig c;
-  c.path = dir.file("tasks.db");
-  EXPECT_EQ(code_of([&] { TaskStore store(context_.get_executor(), c); }), TaskErrc::io_error);
-}
-
 }  // namespace
 }  // namespace reeve::tasks

@@ -153,6 +153,81 @@ TEST_F(TrackingTest, AFailingStoreIsFatalOrCountedByPolicy) {
   EXPECT_GT(report.store_failures, 0);
 }
 
+TEST_F(TrackingTest, ATaskCancelledBeforeItBeganIsNotRun) {
+  run(context_, store_.create_task("t"));
+  run(context_, store_.cancel_task("t"));
+  for (const auto policy : {StorePolicy::strict, StorePolicy::best_effort}) {
+    auto options = quick(3);
+    options.store_policy = policy;
+    const auto report = run(context_, tracked(store_, "t", succeed, options));
+    EXPECT_EQ(report.state, TaskState::cancelled);
+    EXPECT_EQ(report.attempts, 0);
+  }
+}
+
+TEST_F(TrackingTest, ATaskThatHasEndedIsNotRunAgain) {
+  run(context_, tracked(store_, "t", succeed));
+  for (const auto policy : {StorePolicy::strict, StorePolicy::best_effort}) {
+    auto options = quick(3);
+    options.store_policy = policy;
+    EXPECT_EQ(testing::code_of([&] { run(context_, tracked(store_, "t", succeed, options)); }),
+              TaskErrc::illegal_transition);
+  }
+}
+
+TEST_F(TrackingTest, WhatIsHeldBackReachesTheRecordByItself) {
+  const TrackedWork work = [this](ProgressSink progress) -> awaitable<Json> {
+    for (int i = 1; i <= 50; ++i) progress(i, "step " + std::to_string(i));
+    EXPECT_EQ(store_.get_task_status("t")->progress(), 1);
+    boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
+    while (store_.get_task_status("t")->progress() != 50) {
+      timer.expires_after(std::chrono::milliseconds{1});
+      co_await timer.async_wait(boost::asio::use_awaitable);
+    }
+    EXPECT_EQ(store_.get_task_status("t")->fields(), R"({"note":"step 50"})");
+    co_return Json();
+  };
+  EXPECT_EQ(run(context_, tracked(store_, "t", work)).state, TaskState::completed);
+}
+
+TEST_F(TrackingTest, CancelDuringThePauseBetweenTwoTriesEndsTheTask) {
+  auto options = quick(5);
+  options.backoff_min = options.backoff_max = std::chrono::hours{1};
+  auto canceller = [&]() -> awaitable<void> {
+    WatchFilter filter;
+    filter.id = "t";
+    filter.states.push_back(TaskState::retry_wait);
+    auto watcher = store_.watch(filter);
+    co_await watcher.next();
+    co_await store_.cancel_task("t");
+  };
+  boost::asio::co_spawn(context_, canceller(), boost::asio::detached);
+  const auto report = run(context_, tracked(store_, "t", throw_always, options));
+  EXPECT_EQ(report.state, TaskState::cancelled);
+  EXPECT_EQ(report.attempts, 1);
+  EXPECT_EQ(store_.get_task_status("t")->state(), TaskState::cancelled);
+}
+
+TEST_F(TrackingTest, ReasonOfWordsTheRecord) {
+  auto options = quick(1);
+  options.reason_of = [](const std::exception& e) { return std::string("it was ") + e.what(); };
+  run(context_, tracked(store_, "t", throw_always, options));
+  EXPECT_EQ(store_.get_task_status("t")->reason(), "it was broken");
+}
+
+RC_GTEST_PROP(JitterProperty, IsUniformBelowItsTop, ()) {
+  using std::chrono::milliseconds;
+  const int n = *rc::gen::inRange(1, 2000);
+  const milliseconds low{*rc::gen::inRange(0, 100'000)};
+  const milliseconds high = low + milliseconds{*rc::gen::inRange(0, 1'000'000'000)};
+  const double u = *rc::gen::inRange(0, 1001) / 1000.0;
+  const auto delay = full_jitter(n, low, high, u);
+  RC_ASSERT(delay >= milliseconds{0});
+  RC_ASSERT(delay <= high);
+  RC_ASSERT(delay <= full_jitter(n + 1, low, high, u));
+  RC_ASSERT(full_jitter(n, low, high, 0) == milliseconds{0});
+}
+
 TEST(JitterTest, DoublesUpToItsTop) {
   using std::chrono::milliseconds;
   EXPECT_EQ(full_jitter(1, milliseconds{100}, milliseconds{1000}, 1.0), milliseconds{100});

@@ -9,10 +9,7 @@ from cpp_text import blanked, bracket_pairs, line_of, without_directives
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 400, 70
 # To be split; until then they may not grow: lines of the file, and of its longest function.
 OVERLONG = {
-    "src/cache/model_cache.cpp": (421, 70),
-    "src/limits/resource_limiter.cpp": (438, 70),
     "src/pool/process_backend.cpp": (419, 70),
-    "src/mcmc/run.cpp": (400, 71),
 }
 LAID_OUT_BY_HAND = re.compile(r"// clang-format off.*?(// clang-format on|\Z)", re.S)
 MAX_COLUMNS = {"hpp": 100, "cpp": 100, "py": 120, "sh": 130, "cmake": 130}

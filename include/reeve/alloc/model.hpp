@@ -75,6 +75,9 @@ struct Request {
   Time not_before = 0;
   Time duration = forever;
   std::string key{};  ///< idempotency key; empty: none
+  /// Stays the same when a preempted request is submitted again, so that preemptions cannot go
+  /// round in circles (see EvictionHistory); 0: none.
+  std::uint64_t identity = 0;
 };
 
 /// Which resource a piece goes to, among those that fit. Ties go to the lower id.
@@ -117,6 +120,7 @@ struct Reservation {
   Time deadline = forever;  ///< of the hold; half-open
   Time start = 0;
   Time end = forever;
+  std::uint64_t identity = 0;
   std::vector<Line> lines;
   struct Tags {
     std::string label;

@@ -1,6 +1,7 @@
 // ReservationManager: the verbs on one exact ledger.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <span>
 #include <string>
@@ -12,6 +13,9 @@
 #include "reeve/base/clock.hpp"
 
 namespace reeve::alloc {
+
+struct Candidate;
+struct PlacementRule;
 
 enum class ReleaseOutcome : std::uint8_t { released, partly_released, already_released };
 
@@ -27,6 +31,13 @@ struct Audit {
   std::size_t reservations = 0;
   std::vector<std::string> differences;  ///< empty: every account agrees to the unit
   bool clean() const noexcept { return differences.empty(); }
+};
+
+/// How often what happened, since construction.
+struct ManagerCounts {
+  std::uint64_t created = 0;
+  std::array<std::uint64_t, 6> reached{};   ///< by State; held and confirmed count arrivals there
+  std::array<std::uint64_t, 32> refused{};  ///< create_reservation, by Code
 };
 
 /// Reserves capacity of registered resources, now or in a later window, all or nothing.
@@ -79,6 +90,11 @@ class ReservationManager {
                                            Strategy strategy = Strategy::balanced,
                                            std::optional<Time> ttl = std::nullopt);
 
+  /// The same, placed by a rule of policy.hpp.
+  Result<ReservationId> create_reservation(std::string_view requester, const Request& request,
+                                           const PlacementRule& rule,
+                                           std::optional<Time> ttl = std::nullopt);
+
   /// Errors: expired, wrong_state, unknown_reservation. Confirming twice is confirming once.
   Result<void> confirm_reservation(ReservationId id);
 
@@ -105,9 +121,12 @@ class ReservationManager {
   /// Settles what the clock made due; returns how many holds expired.
   std::size_t cleanup_expired_reservations();
 
-  /// The lines `request` would get now if `without` were gone. Changes nothing.
+  /// The lines `request` would get now if `without` were gone and the elastic lines of `shrunk`
+  /// were at their least. Changes nothing. Errors: those of create_reservation; of ids that are not
+  /// live.
   Result<std::vector<Line>> plan(const Request& request, Strategy strategy = Strategy::balanced,
-                                 std::span<const ReservationId> without = {});
+                                 std::span<const ReservationId> without = {},
+                                 std::span<const ReservationId> shrunk = {});
 
   /// The first instant at which `request` fits, given what is known of the ends of windows.
   /// Errors: busy when no known end helps, and those of create_reservation.
@@ -118,6 +137,7 @@ class ReservationManager {
   Result<State> state(ReservationId id) const;
   /// The live reservation, or null.
   const Reservation* find(ReservationId id) const;
+  std::size_t live_count() const noexcept { return slots_.size() - free_slots_.size(); }
   /// Ids of live reservations, in slot order.
   std::vector<ReservationId> live() const;
 
@@ -125,10 +145,16 @@ class ReservationManager {
   const Resource& resource(ResourceId id) const { return resources_[static_cast<std::size_t>(id)]; }
   std::size_t resource_count() const noexcept { return resources_.size(); }
   const std::string& owner_name(std::uint32_t owner) const { return owner_names_[owner]; }
+  /// Position in Ledger::owners() of a requester that ever reserved something.
+  std::optional<std::uint32_t> find_owner(std::string_view requester) const;
+  /// Live reservations of an owner.
+  std::int64_t live_of(std::uint32_t owner) const { return live_of_[owner]; }
 
   const Ledger& ledger() const noexcept { return ledger_; }
   const Dimensions& dimensions() const noexcept { return dims_; }
   Time now() const { return clock_->now().time_since_epoch().count(); }
+
+  const ManagerCounts& counts() const noexcept { return counts_; }
 
   /// Sums all live reservations again and compares resources, owners and quotas.
   Audit audit() const;
@@ -159,6 +185,8 @@ class ReservationManager {
   std::uint32_t intern_owner(std::string_view name);
   Column column_of(const Reservation& r) const;
   void post(ReservationId id, const Line& line, const Amounts& delta);
+  Result<ReservationId> try_create(std::string_view requester, const Request& request,
+                                   Strategy strategy, std::optional<Time> ttl);
   ReservationId open_slot(std::string_view requester, const Request& request, Window window,
                           Time ttl);
 
@@ -179,9 +207,17 @@ class ReservationManager {
   bool domain_has(std::size_t resource, const Affinity& rule) const;
   std::int64_t base_score(std::size_t resource, const Demand& demand, const Amounts& amount,
                           Strategy strategy) const;
+  std::size_t choose_by_rule(const Demand& demand, const Amounts& amount) const;
+  bool rule_allows(std::size_t resource, const Demand& demand, const Amounts& amount) const;
   std::int64_t domain_of(std::size_t resource, const std::string& key) const;
   void clear_plan();
-  void hide(std::span<const ReservationId> ids, bool hidden);
+  enum class Seen : char { whole, gone, least };  // what a plan sees of a reservation
+  void look_at(std::span<const ReservationId> ids, Seen how);
+  Amounts hidden_part(std::uint32_t slot, const Line& line) const {
+    return hidden_[slot] == Seen::gone    ? line.amount
+           : hidden_[slot] == Seen::least ? line.amount - line.least
+                                          : Amounts{};
+  }
 
   Dimensions dims_;
   const Clock* clock_;
@@ -202,6 +238,7 @@ class ReservationManager {
     }
   };
   std::unordered_map<std::string, std::uint32_t, NameHash, std::equal_to<>> owner_ids_;
+  std::vector<std::int64_t> live_of_;  // by owner
   std::vector<Reservation> slots_;
   std::vector<std::uint32_t> free_slots_;
   std::vector<Timer> timers_;  // min-heap; stale entries are skipped
@@ -211,12 +248,15 @@ class ReservationManager {
   std::deque<std::string> key_order_;
   std::size_t hard_anti_live_ = 0;
   std::size_t expired_ = 0;
+  ManagerCounts counts_;
 
   // Scratch of one plan.
+  const PlacementRule* rule_ = nullptr;
+  std::vector<std::uint32_t> ranked_;  // candidates of the lowest rank, for rule_
   std::vector<Line> plan_;
   std::vector<Amounts> overlay_;
   std::vector<std::uint32_t> touched_;
-  std::vector<char> hidden_;
+  std::vector<Seen> hidden_;  // by slot
   std::vector<char> class_ok_;
   std::vector<std::pair<std::int64_t, int>> used_domains_;
   struct Step {

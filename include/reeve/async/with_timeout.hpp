@@ -2,18 +2,16 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/deferred.hpp>
-#include <boost/asio/experimental/parallel_group.hpp>
+#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
+#include <boost/system/system_error.hpp>
 #include <chrono>
-#include <exception>
-#include <optional>
+#include <memory>
+#include <reeve/async/own_strand.hpp>
 #include <reeve/base/error.hpp>
-#include <type_traits>
-#include <variant>
+#include <utility>
 
 namespace reeve::async {
 
@@ -32,7 +30,8 @@ class TimeoutError : public Error {
 /// this
 ///               waits until it has ended, so nothing runs on behind the caller's back.
 /// Errors:       TimeoutError; whatever `work` throws.
-/// Cost:         about 3 us. Use a component's own limit (acquire_timeout, RunLimits) where it has
+/// Threads:      `work` runs on a strand over the calling coroutine's executor.
+/// Cost:         about 5 us. Use a component's own limit (acquire_timeout, RunLimits) where it has
 /// one.
 template <class T>
 boost::asio::awaitable<T> with_timeout(boost::asio::awaitable<T> work,
@@ -42,41 +41,64 @@ boost::asio::awaitable<T> with_timeout(boost::asio::awaitable<T> work,
 
 [[noreturn]] void throw_timeout(std::chrono::nanoseconds limit);
 
+namespace detail {
+
+struct TimeoutControl : StrandControl {
+  explicit TimeoutControl(const boost::asio::any_io_executor& executor)
+      : StrandControl(executor), timer(strand) {}
+
+  boost::asio::steady_timer timer;
+  bool ended = false;
+  bool rung = false;  // in time
+};
+
+/// Rings once, unless it is destroyed before.
+class Alarm {
+ public:
+  Alarm(std::shared_ptr<TimeoutControl> control, std::chrono::nanoseconds limit)
+      : control_(std::move(control)) {
+    control_->timer.expires_after(limit);
+    control_->timer.async_wait([kept = control_](const boost::system::error_code& error) {
+      if (error || kept->ended) return;
+      kept->rung = true;
+      kept->cancel(boost::asio::cancellation_type::terminal);
+    });
+  }
+  Alarm(const Alarm&) = delete;
+  ~Alarm() {
+    control_->ended = true;
+    control_->timer.cancel();
+  }
+  bool rung() const noexcept { return control_->rung; }
+
+ private:
+  std::shared_ptr<TimeoutControl> control_;
+};
+
+template <class T>
+boost::asio::awaitable<T> run_limited(std::shared_ptr<TimeoutControl> control,
+                                      boost::asio::awaitable<T> work,
+                                      std::chrono::nanoseconds limit) {
+  const Alarm alarm(std::move(control), limit);
+  try {
+    co_return co_await std::move(work);
+  } catch (const boost::system::system_error& e) {
+    // An exception other than our own cancellation is the work's and is not eaten.
+    if (!alarm.rung() || e.code() != boost::asio::error::operation_aborted) throw;
+  }
+  throw_timeout(limit);
+}
+
+}  // namespace detail
+
 template <class T>
 boost::asio::awaitable<T> with_timeout(boost::asio::awaitable<T> work,
                                        std::chrono::nanoseconds limit) {
-  namespace asio = boost::asio;
-  using Slot = std::conditional_t<std::is_void_v<T>, std::monostate, std::optional<T>>;
-  const auto executor = co_await asio::this_coro::executor;
-  asio::steady_timer timer(executor, limit);
-  auto group = asio::experimental::make_parallel_group(
-      asio::co_spawn(executor, std::move(work), asio::deferred), timer.async_wait(asio::deferred));
-  Slot value{};
-  std::exception_ptr failure;
-  std::size_t first = 0;
-  if constexpr (std::is_void_v<T>) {
-    auto [order, error, timer_error] =
-        co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
-    failure = error;
-    first = order[0];
-  } else {
-    auto [order, error, result, timer_error] =
-        co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
-    failure = error;
-    first = order[0];
-    if (!error) value.emplace(std::move(result));
-  }
-  if (failure && first == 1) {
-    // The timer won. An exception other than our own cancellation is the work's and is not eaten.
-    try {
-      std::rethrow_exception(failure);
-    } catch (const boost::system::system_error& e) {
-      if (e.code() == asio::error::operation_aborted) throw_timeout(limit);
-      throw;
-    }
-  }
-  if (failure) std::rethrow_exception(failure);
-  if constexpr (!std::is_void_v<T>) co_return std::move(*value);
+  const auto executor = co_await boost::asio::this_coro::executor;
+  auto control = std::make_shared<detail::TimeoutControl>(executor);
+  auto limited = detail::run_limited(control, std::move(work), limit);
+  auto running = detail::run_on_strand<T>(std::move(control), std::move(limited));
+  co_return co_await std::move(running);
 }
 
 }  // namespace reeve::async

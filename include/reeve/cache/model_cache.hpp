@@ -5,6 +5,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -14,11 +15,19 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace reeve::cache {
 
 /// Everything that could make room is in use. Release a model, or raise the budget.
 class CacheFullError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// A load asks for a model whose own load waits for it, perhaps through others: waiting would never
+/// end.
+class CacheDeadlockError : public Error {
  public:
   using Error::Error;
 };
@@ -53,6 +62,22 @@ struct CacheStats {
   std::chrono::milliseconds load_time{0};
 };
 
+enum class ModelState : std::uint8_t {
+  idle,     ///< loaded, nobody holds it
+  in_use,   ///< pinned by a holder
+  loading,  ///< a load is under way
+};
+
+struct ModelInfo {
+  ModelInfo(std::string i, ModelState s, ByteSize m) : id(std::move(i)), state(s), memory(m) {}
+
+  std::string id;
+  ModelState state;
+  ByteSize memory;                    ///< of a load: what is reserved for it
+  std::chrono::milliseconds idle{0};  ///< since the last release
+  std::size_t waiting = 0;            ///< callers that wait for the load
+};
+
 namespace detail {
 
 /// The cache without its type. A value is pinned while somebody holds what `pin` returned.
@@ -64,6 +89,8 @@ class Core : public std::enable_shared_from_this<Core> {
   Core(boost::asio::any_io_executor executor, CacheConfig config);
   ~Core();
   Value get(std::string_view id);
+  /// The same, but what is not there is not counted: a load follows.
+  Value get_present(std::string_view id);
   void put(std::string_view id, Value value, ByteSize memory, ModelMetadata metadata);
   boost::asio::awaitable<Value> get_or_create(std::string_view id, Loader loader,
                                               ModelMetadata metadata);
@@ -71,6 +98,7 @@ class Core : public std::enable_shared_from_this<Core> {
   std::size_t clear();
   std::size_t remove_expired();
   CacheStats stats() const;
+  std::vector<ModelInfo> models() const;
   boost::asio::awaitable<void> run();
 
   struct Impl;
@@ -108,7 +136,8 @@ class ModelCache {
   /// The model, pinned, or null. Cost: one look-up and one allocation, about 100 ns.
   Handle get(std::string_view id) { return std::static_pointer_cast<T>(core_->get(id)); }
 
-  /// Errors: CacheFullError.
+  /// Replaces what is there; its holders keep it.
+  /// Errors: CacheFullError, and what was there stays.
   void put(std::string_view id, T model, ModelMetadata metadata = {}) {
     auto value = std::make_shared<T>(std::move(model));
     const ByteSize memory = size_of(*value, metadata);
@@ -116,9 +145,15 @@ class ModelCache {
   }
 
   /// The model, loaded by `factory` if it is not there. Name the factory: do not write it inside
-  /// the co_await. Errors: what the factory throws; CacheFullError.
+  /// the co_await.
+  ///
+  /// Cancellation: the caller leaves; the load goes on while another caller waits for it.
+  /// Errors:       what the factory throws; CacheFullError; CacheDeadlockError when the factory of
+  ///               `id` itself asks for `id`, directly or through another model, by co_await.
   boost::asio::awaitable<Handle> get_or_create(std::string_view id, Factory factory,
                                                ModelMetadata metadata = {}) {
+    // Pinned now rather than at the co_await: a hit costs no more than its own coroutine.
+    if (auto present = core_->get_present(id)) return ready(std::move(present));
     detail::Core::Loader loader = [factory = std::move(factory), measure = measure_, metadata] {
       return load(factory, measure, metadata);
     };
@@ -132,6 +167,8 @@ class ModelCache {
   std::size_t remove_expired() { return core_->remove_expired(); }
   boost::asio::awaitable<void> run() { return core_->run(); }
   CacheStats stats() const { return core_->stats(); }
+  /// What is loaded, then what is being loaded, each by id.
+  std::vector<ModelInfo> models() const { return core_->models(); }
 
  private:
   ByteSize size_of(const T& model, const ModelMetadata& metadata) const {
@@ -146,6 +183,10 @@ class ModelCache {
         metadata.memory != ByteSize{} || !measure ? metadata.memory : measure(*value);
     std::pair<detail::Core::Value, ByteSize> result(std::move(value), memory);
     co_return result;
+  }
+
+  static boost::asio::awaitable<Handle> ready(detail::Core::Value value) {
+    co_return std::static_pointer_cast<T>(std::move(value));
   }
 
   static boost::asio::awaitable<Handle> typed(boost::asio::awaitable<detail::Core::Value> untyped) {

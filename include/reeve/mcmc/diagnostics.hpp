@@ -1,6 +1,7 @@
 // How far draws can be trusted: R-hat, effective sample size, Monte Carlo errors.
 #pragma once
 
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -33,6 +34,14 @@ double mcse_quantile(const ChainDraws& draws, double probability);
 double mean(const ChainDraws& draws);
 double standard_deviation(const ChainDraws& draws);
 double quantile(const ChainDraws& draws, double probability);  ///< linear between order statistics
+
+/// All of a summary's row, with one sort instead of a dozen; equal to the functions above.
+struct DrawFigures {
+  static constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  double mean = nan, sd = nan, mcse = nan, q5 = nan, q50 = nan, q95 = nan;
+  double rhat = nan, ess_bulk = nan, ess_tail = nan;
+};
+DrawFigures figures(const ChainDraws& draws);
 
 /// Energy Bayesian fraction of missing information of one chain: below 0.3 the momentum cannot
 /// reach the energies that the posterior has. Source: Betancourt (2016).

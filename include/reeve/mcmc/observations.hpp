@@ -80,38 +80,59 @@ struct MeanKernel {
   static constexpr std::size_t P = F::parameters;
   REEVE_INLINE static double run(const Columns& data, const double* theta, double* out,
                                  double* means) noexcept {
-    using D = Dual<P, Pack<W>>;
-    D t[P];
-    for (std::size_t i = 0; i < P; ++i) t[i] = D::variable(Pack<W>(theta[i]), i);
+    const auto prepared = prepare(theta);
     const std::size_t n = data.rows(), y = data.size() - 1;
     const std::size_t stride = (n + 7) / 8 * 8;
     Pack<W> squares(0.0), cross[P];
     for (std::size_t i = 0; i < P; ++i) cross[i] = Pack<W>(0.0);
     for (std::size_t at = 0; at < n; at += W) {
       const Row<W> row{&data, at};
-      const D m = mean(row, std::span<const D>(t, P));
+      Pack<W> partial[P];
+      const Pack<W> value = mean(prepared, row, partial);
       if (means) {
-        m.value.store(means + at);
-        for (std::size_t i = 0; i < P; ++i) m.partial[i].store(means + (i + 1) * stride + at);
+        value.store(means + at);
+        for (std::size_t i = 0; i < P; ++i) partial[i].store(means + (i + 1) * stride + at);
         continue;
       }
-      Pack<W> r = row[y] - m.value;
+      Pack<W> r = row[y] - value;
       if (at + W > n)
         for (int lane = static_cast<int>(n - at); lane < W; ++lane) r.v[lane] = 0;
       squares = squares + r * r;
-      for (std::size_t i = 0; i < P; ++i) cross[i] = cross[i] + r * m.partial[i];
+      for (std::size_t i = 0; i < P; ++i) cross[i] = cross[i] + r * partial[i];
     }
     if (!means)
       for (std::size_t i = 0; i < P; ++i) out[i] = cross[i].sum();
     return squares.sum();
   }
+  using D = Dual<P, Pack<W>>;
+  struct Variables {
+    D t[P];
+  };
+  REEVE_INLINE static auto prepare(const double* theta) noexcept {
+    if constexpr (requires { F::prepare(theta); }) {
+      return F::prepare(theta);
+    } else {
+      Variables v;
+      for (std::size_t i = 0; i < P; ++i) v.t[i] = D::variable(Pack<W>(theta[i]), i);
+      return v;
+    }
+  }
   // f(x, theta) of one regressor takes its pack; of several, the row.
-  template <class T>
-  REEVE_INLINE static T mean(const Row<W>& row, std::span<const T> t) noexcept {
-    if constexpr (requires { F::f(row[0], t); })
-      return F::f(row[0], t);
-    else
-      return F::f(row, t);
+  template <class Prepared>
+  REEVE_INLINE static Pack<W> mean(const Prepared& prepared, const Row<W>& row,
+                                   Pack<W>* partial) noexcept {
+    if constexpr (requires { F::prepare(static_cast<const double*>(nullptr)); }) {
+      return F::value(prepared, row[0], partial);
+    } else {
+      const std::span<const D> t(prepared.t, P);
+      D m;
+      if constexpr (requires { F::f(row[0], t); })
+        m = F::f(row[0], t);
+      else
+        m = F::f(row, t);
+      for (std::size_t i = 0; i < P; ++i) partial[i] = m.partial[i];
+      return m.value;
+    }
   }
 };
 
@@ -148,10 +169,18 @@ KernelFunction select_kernel(Isa isa) noexcept {
 
 enum class Family { normal, student_t, bernoulli_logit, poisson_log, neg_binomial_log };
 
+/// What is added to a mean function: a constant, and a slope times each of the covariates, which
+/// are the columns just before the response.
+struct LinearTerm {
+  std::size_t covariates = 0;
+  double offset = 0;
+};
+
 namespace detail {
 std::shared_ptr<const Model> sum_model(Columns data, std::size_t parameters, KernelFunction kernel);
 std::shared_ptr<const Model> mean_model(Columns data, std::size_t parameters, Family family,
-                                        double student_nu, KernelFunction kernel);
+                                        double student_nu, KernelFunction kernel,
+                                        const LinearTerm& linear = {});
 void check_model(const Parameters& parameters, std::size_t expected, const Columns& data,
                  Family family, bool has_family);
 }  // namespace detail
@@ -173,16 +202,19 @@ Density observations(Parameters parameters, Columns data, Isa isa = best_isa()) 
 
 /// Errors around a mean function `F::f(x, theta)`; the last column is the response. The parameters
 /// are F's, then: sigma (normal, student_t) or phi (neg_binomial_log). For the other families F is
-/// the linear predictor on the logit or log scale.
+/// the linear predictor on the logit or log scale. F may differentiate itself, for speed:
+/// `static Prepared prepare(const double* theta)` computes what does not depend on x, and
+/// `template <class X> static X value(const Prepared&, const X& x, X* partials)` the rest. With
+/// `linear`, its slopes stand between F's parameters and the last one.
 ///
 /// Errors: ConfigError for a wrong number of parameters or a response outside the family's range.
 template <class F>
 Density regression(Parameters parameters, Columns data, Family family, double student_nu = 4,
-                   Isa isa = best_isa()) {
-  detail::check_model(parameters, F::parameters, data, family, true);
+                   Isa isa = best_isa(), const LinearTerm& linear = {}) {
+  detail::check_model(parameters, F::parameters + linear.covariates, data, family, true);
   return {std::move(parameters),
           detail::mean_model(std::move(data), F::parameters, family, student_nu,
-                             detail::select_kernel<detail::MeanKernel, F>(isa))};
+                             detail::select_kernel<detail::MeanKernel, F>(isa), linear)};
 }
 
 /// A model whose log likelihood is a sum over observations, for PSIS-LOO: writes one term per row.

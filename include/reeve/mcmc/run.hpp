@@ -2,6 +2,7 @@
 #pragma once
 
 #include <reeve/mcmc/density.hpp>
+#include <reeve/mcmc/diagnostics.hpp>
 
 #include <cstdint>
 #include <string>
@@ -84,10 +85,14 @@ class Run {
   std::vector<double> stepsize;                     ///< per chain
 
  private:
+  Diagnostics counted() const;
+
   Density density_;
   std::vector<Chain> chains_;
   std::size_t draws_ = 0;
   std::vector<std::vector<std::vector<double>>> values_;
+  std::vector<DrawFigures> figures_;  ///< of each parameter, once assessed
+  bool assessed_ = false;
   Diagnostics diagnostics_;
 };
 

@@ -95,6 +95,9 @@ struct ResourceConfig {
   bool keep_capabilities = false;  ///< workers of a root program drop all by default
   bool use_cgroup = false;         ///< a cgroup v2 group per worker: surer kills, slower starts
   bool exec_each_worker = false;   ///< start by exec instead of fork (0.5 ms instead of 0.05)
+  /// Replies and calls that have come sooner of late are looked for as long as this, by program and
+  /// worker, before they sleep; 0: never, for machines that have nothing to spare.
+  std::chrono::microseconds spin_time{20};
   std::size_t quarantine_max = 2;  ///< stuck workers that may be replaced
 
   std::size_t audit_ring = 4096;            ///< events kept in memory; 0: no audit

@@ -52,6 +52,10 @@ class TaskName {
 ///           PoolClosedError, idle workers end at once, and leased ones when their lease ends. The
 ///           pool never keeps an io_context running by itself, and survives its destruction.
 /// Threads:  any; the io_context may run on several threads.
+/// Fork:     the child of a fork() has no part in the pool. What needs its lock or its workers
+///           throws PoolClosedError at once, also when another thread held the lock at the fork;
+///           a lease says that it is revoked. Handles and leases may be destroyed there, and the
+///           parent's stay as they are.
 class ResourcePool {
  public:
   /// Errors: ConfigError with `find_fault`'s text, or when process workers are wanted and

@@ -9,6 +9,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <exception>
 #include <optional>
+#include <reeve/async/own_strand.hpp>
 #include <reeve/pool/resource_pool.hpp>
 #include <string>
 #include <type_traits>
@@ -50,11 +51,13 @@ auto with_worker(ResourcePool pool, TaskName task, Body body)
 /// meanwhile, the body is cancelled (terminal) and the lease's cause is thrown, also if the body
 /// was not waiting for the worker.
 ///
+/// Threads:  the body runs on a strand over the calling coroutine's executor.
 /// Lifetime: the body is moved in and lives until it has ended; name a closure with captures first
 /// (g++ 12). Errors:   those of acquire_worker and of the lease; whatever the body throws.
 template <class Body>
 auto with_worker(ResourcePool& pool, std::string_view task_id, Body body) {
-  return detail::with_worker(pool, detail::TaskName(task_id), std::move(body));
+  return async::on_own_strand(
+      detail::with_worker(pool, detail::TaskName(task_id), std::move(body)));
 }
 
 }  // namespace reeve

@@ -65,7 +65,7 @@ struct StoreConfig {
   ByteSize reserve{
       1ULL << 20};  ///< file given up when the disk is full, so that deletes work; 0: none
   int checkpoint_frames =
-      1000;         ///< pages in the log after which it is folded into the file, 16 .. 1,000,000
+      8000;         ///< pages in the log after which it is folded into the file, 16 .. 1,000,000
   std::string vfs;  ///< a registered SQLite VFS (encryption, fault injection); empty: default
   const Clock* clock = &SystemClock::instance();
   const WallClock* wall_clock = &SystemWallClock::instance();

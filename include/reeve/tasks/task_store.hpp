@@ -119,6 +119,8 @@ class TaskStore {
   /// The same for callers without a coroutine: relaxed. False: refused (ended, fallen, stale, out
   /// of range). Cost: well under a microsecond; never waits for the disk.
   bool post_progress(std::string_view id, double percent, UpdateOptions options = {}) noexcept;
+  bool post_progress(std::string_view id, double percent, Fields fields,
+                     UpdateOptions options = {}) noexcept;
 
   /// Repeated with an equal result it returns the present record.
   boost::asio::awaitable<TaskRecord> complete_task(std::string_view id, Json result = Json(),

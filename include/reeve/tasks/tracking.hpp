@@ -10,20 +10,21 @@
 
 namespace reeve::tasks {
 
-/// Takes progress from work, from any thread: `sink(percent)`. Give it to whatever runs the work: a
-/// coroutine, or the progress callback of a leased worker. Copies are cheap and may outlive the
-/// task.
+/// Takes progress from work, from any thread: `sink(percent)`, or `sink(percent, note)` for a
+/// leased worker, whose RunLimits take it as it is: `limits.progress = sink`. A note becomes the
+/// record's field "note". Copies are cheap and may outlive the task.
 ///
-/// Effect: at most `per_second` reports reach the record, the last one always does; a fallen or
-/// late report
-///         is dropped in silence, so a worker that was given up cannot disturb the next attempt.
+/// Effect: at most `progress_per_second` reports reach the record; the last one always does, within
+///         that interval. A fallen or late report is dropped in silence, so a worker that was given
+///         up cannot disturb the next attempt.
 class ProgressSink {
  public:
   struct State;
   ProgressSink() noexcept = default;
   explicit ProgressSink(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
-  void operator()(double percent) const noexcept;
+  void operator()(double percent) const noexcept { (*this)(percent, {}); }
+  void operator()(double percent, std::string_view note) const noexcept;
   std::uint32_t attempt() const noexcept;
 
  private:
@@ -33,7 +34,7 @@ class ProgressSink {
 /// What a store that fails means for the work it records.
 enum class StorePolicy : std::uint8_t {
   strict,       ///< the error ends the work: no record, no work
-  best_effort,  ///< the work goes on and keeps its result; the failure is counted
+  best_effort,  ///< the work goes on and keeps its result; failures of the disk are counted
 };
 
 struct TrackOptions {
@@ -48,6 +49,9 @@ struct TrackOptions {
   bool retry_after_crash = false;
   /// Whether an attempt that threw this is tried again. Default: any std::exception.
   std::function<bool(const std::exception&)> retry_if;
+  /// The record's `reason` for work that failed with this. Default: "error", or after several tries
+  /// "retries_exhausted".
+  std::function<std::string(const std::exception&)> reason_of;
 };
 
 struct TrackReport {
@@ -72,14 +76,16 @@ using TrackedWork = std::function<boost::asio::awaitable<Json>(ProgressSink)>;
 /// Runs `work` under the record `id`, which is created when absent.
 ///
 /// Effect:       pending -> running (attempt n) -> completed | retry_wait -> ... | failed |
-/// cancelled. A
-///               failure of the work is in the report and the record, it is not thrown.
+///               cancelled. A failure of the work is in the report and the record, it is not
+///               thrown. A task that was cancelled before it began is reported as cancelled,
+///               without work.
 /// Cancellation: `cancel_task(id)`, from anyone, cancels the work's coroutine and with it what it
-/// awaits (a
-///               worker's run, which kills); the record becomes cancelled. Cancelling this
-///               coroutine does the same. Cancelled work is never retried. A time limit cancels the
-///               work too: the record is failed with reason "time_limit".
-/// Errors:       TaskError with StorePolicy::strict; ConfigError for options out of range.
+///               awaits (a worker's run, which kills); the record becomes cancelled. Cancelling
+///               this coroutine does the same. Cancelled work is never retried. A time limit
+///               cancels the work too: the record is failed with reason "time_limit".
+/// Errors:       TaskError when the record does not allow a start (it has ended, or runs
+///               elsewhere), and with StorePolicy::strict whenever the store fails; ConfigError for
+///               options out of range.
 boost::asio::awaitable<TrackReport> tracked(TaskStore& store, std::string_view id, TrackedWork work,
                                             TrackOptions options = TrackOptions());
 

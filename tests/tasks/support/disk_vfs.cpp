@@ -156,6 +156,15 @@ void Disk::fail_writes(bool fail) {
   const std::lock_guard lock(mutex);
   fail_writes_ = fail;
 }
+void Disk::hold_syncs(bool hold) {
+  const std::lock_guard lock(mutex);
+  hold_syncs_ = hold;
+  released_.notify_all();
+}
+bool Disk::somebody_syncs() const {
+  const std::lock_guard lock(mutex);
+  return held_ != 0;
+}
 void Disk::pretend_to_sync(bool pretend) {
   const std::lock_guard lock(mutex);
   pretend_ = pretend;
@@ -204,7 +213,10 @@ void Disk::truncate(const std::string& file, Bytes& content, std::size_t size) {
 }
 
 bool Disk::sync(const std::string& file) {
-  const std::lock_guard lock(mutex);
+  std::unique_lock lock(mutex);
+  ++held_;
+  released_.wait(lock, [this] { return !hold_syncs_; });
+  --held_;
   if (fail_syncs_) return false;
   if (record_ && !pretend_) ops_.push_back(DiskOp{DiskOp::Kind::sync, file, 0, {}});
   return true;

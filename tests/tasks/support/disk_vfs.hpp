@@ -2,6 +2,7 @@
 // full, refuse a sync, or only pretend to sync.
 #pragma once
 
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -42,6 +43,8 @@ class Disk {
   void set_capacity(std::size_t bytes);  // writes beyond fail as on a full disk
   void fail_syncs(bool fail);
   void fail_writes(bool fail);
+  void hold_syncs(bool hold);          // a sync waits until it is taken back
+  bool somebody_syncs() const;         // a sync is being held
   void pretend_to_sync(bool pretend);  // a sync that does nothing and is not recorded
   void record(bool on);
 
@@ -61,6 +64,9 @@ class Disk {
   Files files_;
   std::vector<DiskOp> ops_;
   std::size_t capacity_ = SIZE_MAX;
+  std::condition_variable released_;
+  bool hold_syncs_ = false;
+  int held_ = 0;
   bool fail_syncs_ = false, fail_writes_ = false, pretend_ = false, record_ = true;
 };
 

@@ -1,0 +1,53 @@
+// Fits of all candidates of a link: sampling with limits, rounds, checkpoints. Internal.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <reeve/inference/infer.hpp>
+#include <reeve/mcmc/sampler.hpp>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace reeve::inference {
+
+/// What the fits ask and tell while they run.
+struct Watch {
+  mcmc::StopWhen until;                                    ///< of the whole link
+  std::function<bool()> should_stop;                       ///< asked between slices; may be empty
+  std::function<void(double, std::string_view)> progress;  ///< percent; may be empty
+};
+
+/// A fit with its draws, before they are summed up.
+struct Fit {
+  const Mechanism* mechanism = nullptr;
+  std::unique_ptr<mcmc::Run> run;
+  mcmc::LogMarginal log_marginal;  ///< of the data on the standard scale
+  mcmc::LogMarginal of_data;       ///< of the data as they are: comparable between mechanisms
+  bool dominated = false;          ///< its probability is below 1e-4, whatever its error
+  std::string method = "nuts";
+  int rounds = 0;
+  double seconds = 0;
+};
+
+/// Samples every candidate. A fit that fails its checks, or whose log marginal likelihood is too
+/// uncertain, is run again for longer, and then by tempered SMC. A deadline is shared out fairly:
+/// what one fit leaves goes to the others.
+std::vector<Fit> fit_all(const LinkData& data, const std::vector<Mechanism>& candidates,
+                         const FitSettings& settings, const Watch& watch);
+
+/// Compares the fits and judges the evidence: the whole report but for times.
+LinkReport judge(const LinkData& data, std::vector<Fit> fits, const FitSettings& settings);
+
+/// What infer_link does, with a watch.
+LinkReport infer_watched(const LinkData& data, const std::vector<Mechanism>& candidates,
+                         const FitSettings& settings, const Watch& watch);
+
+/// Even six errors up, the marginal likelihood is below 5e-5 of the highest.
+bool is_dominated(const mcmc::LogMarginal& marginal, double highest);
+
+/// CPU time of this thread.
+double cpu_seconds();
+
+}  // namespace reeve::inference

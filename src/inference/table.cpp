@@ -1,0 +1,192 @@
+// CSV files and columns in memory.
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+#include <fstream>
+#include <istream>
+#include <reeve/base/error.hpp>
+#include <reeve/inference/table.hpp>
+
+namespace reeve::inference {
+namespace {
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t' || text.back() == '\r'))
+    text.remove_suffix(1);
+  return text;
+}
+
+// The cells of one line; a cell in double quotes may hold commas and doubled quotes.
+std::vector<std::string> cells_of(std::string_view line) {
+  std::vector<std::string> cells(1);
+  bool quoted = false;
+  bool was_quoted = false;
+  const auto close = [&] {
+    if (!was_quoted) cells.back() = std::string(trimmed(cells.back()));
+    was_quoted = false;
+  };
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    if (quoted && c == '"' && i + 1 < line.size() && line[i + 1] == '"') {
+      cells.back() += c;
+      ++i;
+    } else if (c == '"' && (quoted || trimmed(cells.back()).empty())) {
+      if (!quoted) cells.back().clear();
+      quoted = !quoted;
+      was_quoted = true;
+    } else if (c == ',' && !quoted) {
+      close();
+      cells.emplace_back();
+    } else if (!was_quoted || quoted) {
+      cells.back() += c;
+    }
+  }
+  close();
+  return cells;
+}
+
+}  // namespace
+
+Table Table::read_csv(const std::string& path) {
+  std::ifstream in(path);
+  if (!in) throw ConfigError(fmt::format("{}: cannot be read; check the path", path));
+  return read_csv(in, path);
+}
+
+Table Table::read_csv(std::istream& in, std::string file) {
+  Table table;
+  table.file_ = std::move(file);
+  std::string line;
+  std::size_t number = 0;
+  while (std::getline(in, line)) {
+    ++number;
+    if (number == 1 && line.starts_with("\xEF\xBB\xBF")) line.erase(0, 3);
+    if (trimmed(line).empty()) continue;
+    std::vector<std::string> cells = cells_of(trimmed(line));
+    if (table.columns_.empty()) {
+      for (auto& name : cells) {
+        if (name.empty() || table.has(name))
+          throw ConfigError(fmt::format("{}:{}: the column name '{}' is {}; name each column once",
+                                        table.file_, number, name,
+                                        name.empty() ? "empty" : "there twice"));
+        table.push(std::move(name)).text = true;
+      }
+      continue;
+    }
+    if (cells.size() != table.columns_.size())
+      throw ConfigError(fmt::format("{}:{}: {} cells in this row; the header has {}", table.file_,
+                                    number, cells.size(), table.columns_.size()));
+    for (std::size_t c = 0; c < cells.size(); ++c)
+      table.columns_[c].cells.push_back(std::move(cells[c]));
+    table.lines_.push_back(number);
+  }
+  if (table.columns_.empty())
+    throw ConfigError(
+        fmt::format("{}: no header line; the first line names the columns", table.file_));
+  return table;
+}
+
+Table::Column& Table::push(std::string name) {
+  if (name.empty()) throw ConfigError("a column has an empty name; name each column once");
+  if (has(name))
+    throw ConfigError(fmt::format("column '{}' is there twice; name each column once", name));
+  Column column;
+  column.name = std::move(name);
+  return columns_.emplace_back(std::move(column));
+}
+
+Table& Table::add(std::string name, std::span<const double> values) {
+  push(std::move(name)).numbers.assign(values.begin(), values.end());
+  return *this;
+}
+
+Table& Table::add(std::string name, std::vector<std::string> cells) {
+  Column& column = push(std::move(name));
+  column.cells = std::move(cells);
+  column.text = true;
+  return *this;
+}
+
+bool Table::has(std::string_view column) const noexcept {
+  for (const auto& c : columns_)
+    if (c.name == column) return true;
+  return false;
+}
+
+std::vector<std::string> Table::names() const {
+  std::vector<std::string> all;
+  for (const auto& c : columns_) all.push_back(c.name);
+  return all;
+}
+
+const Table::Column& Table::find(std::string_view column) const {
+  for (const auto& c : columns_)
+    if (c.name == column) return c;
+  std::string known;
+  for (const auto& c : columns_) known += (known.empty() ? "" : ", ") + c.name;
+  throw ConfigError(fmt::format("there is no column '{}'{}; there are: {}", column,
+                                file_.empty() ? "" : " in " + file_,
+                                known.empty() ? "none" : known));
+}
+
+std::size_t Table::rows(std::string_view column) const {
+  const Column& c = find(column);
+  return c.text ? c.cells.size() : c.numbers.size();
+}
+
+std::string Table::row_text(std::size_t row) const {
+  if (row >= 1 && row <= lines_.size())
+    return fmt::format("row {} (line {} of {})", row, lines_[row - 1], file_);
+  return fmt::format("row {}", row);
+}
+
+Table Table::where(std::string_view column, std::string_view value) const {
+  const Column& key = find(column);
+  std::vector<std::size_t> kept;
+  for (std::size_t i = 0; i < key.cells.size(); ++i)
+    if (key.cells[i] == value) kept.push_back(i);
+  if (kept.empty())
+    throw ConfigError(fmt::format("column '{}' holds '{}' in no row; where() compares text exactly",
+                                  column, value));
+  Table table;
+  table.file_ = file_;
+  for (const auto& from : columns_) {
+    Column& to = table.push(from.name);
+    to.text = from.text;
+    for (const std::size_t i : kept) {
+      if (from.text && i < from.cells.size()) to.cells.push_back(from.cells[i]);
+      if (!from.text && i < from.numbers.size()) to.numbers.push_back(from.numbers[i]);
+    }
+  }
+  for (const std::size_t i : kept)
+    if (i < lines_.size()) table.lines_.push_back(lines_[i]);
+  return table;
+}
+
+std::vector<double> Table::numbers(std::string_view name) const {
+  const Column& column = find(name);
+  std::vector<double> values = column.numbers;
+  for (std::size_t i = 0; i < column.cells.size(); ++i) {
+    const std::string& cell = column.cells[i];
+    if (cell.empty() || cell == "NA")
+      throw ConfigError(fmt::format("column '{}', {} is missing; drop the row or fill it in", name,
+                                    row_text(i + 1)));
+    double value = 0;
+    const char* end = cell.data() + cell.size();
+    const char* begin = cell.data() + (cell.front() == '+' ? 1 : 0);
+    const auto [at, error] = std::from_chars(begin, end, value);
+    if (error != std::errc() || at != end)
+      throw ConfigError(
+          fmt::format("column '{}', {} is '{}', which is no number", name, row_text(i + 1), cell));
+    values.push_back(value);
+  }
+  for (std::size_t i = 0; i < values.size(); ++i)
+    if (!std::isfinite(values[i]))
+      throw ConfigError(fmt::format("column '{}', {} is {}; every value must be finite", name,
+                                    row_text(i + 1), values[i]));
+  return values;
+}
+
+}  // namespace reeve::inference

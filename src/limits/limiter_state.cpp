@@ -1,0 +1,129 @@
+// The limiter's decisions: who is granted, who has waited too long, when to look at the load again.
+#include "limits/limiter_state.hpp"
+
+#include <algorithm>
+
+namespace reeve::limits::detail {
+namespace {
+
+template <class T>
+void dismiss_late(async::WaiterQueue<T>& queue, Deadline now) {
+  for (async::Waiter<T>* w = queue.front(); w != nullptr;) {
+    async::Waiter<T>* const next = async::WaiterQueue<T>::next(*w);
+    if (request_of(*w).deadline <= now) queue.dismiss(*w);
+    w = next;
+  }
+}
+
+template <class T>
+Deadline earliest(const async::WaiterQueue<T>& queue, Deadline so_far) {
+  for (const async::Waiter<T>* w = queue.front(); w != nullptr; w = async::WaiterQueue<T>::next(*w))
+    so_far = std::min(so_far, request_of(*w).deadline);
+  return so_far;
+}
+
+}  // namespace
+
+LimiterState::LimiterState(LimiterConfig c) : config(std::move(c)) {
+  if (!config.probe) config.probe = make_system_probe();
+  refresh(true);
+}
+
+void LimiterState::refresh(bool now_or_never) {
+  const auto now = config.clock->now();
+  if (!now_or_never && now - sampled < config.check_interval) return;
+  sample = config.probe->sample();
+  sampled = now;
+}
+
+ByteSize LimiterState::reserved() const {
+  if (declared == 0) return ByteSize{};
+  const auto now = config.clock->now();
+  ByteSize sum{};
+  for (const auto& [id, lease] : leases)
+    if (now - lease.granted < config.settle_time) sum += lease.memory;
+  return sum;
+}
+
+Blocker LimiterState::check(ByteSize need) {
+  refresh();
+  blocker =
+      judge(config.limits, sample, static_cast<int>(leases.size()), reserved(), need, blocker);
+  return blocker;
+}
+
+TaskSlot LimiterState::grant(ByteSize memory) {
+  const std::uint64_t id = ++last_lease;
+  leases.emplace(id,
+                 Lease{memory, memory == ByteSize{} ? Clock::time_point{} : config.clock->now()});
+  if (memory != ByteSize{}) ++declared;
+  return TaskSlot(shared_from_this(), id);
+}
+
+void LimiterState::pump() {
+  while (!slots.empty()) {
+    SlotWaiter* const first = slots.front();
+    const ByteSize need = request_of(*first).memory;
+    if (check(need) != Blocker::none) break;
+    slots.grant(*first, grant(need));
+  }
+  if (!passes.empty() && slots.empty() && check(ByteSize{}) == Blocker::none)
+    while (!passes.empty()) passes.grant(*passes.front(), Pass{});
+}
+
+void LimiterState::expire(Deadline now) {
+  dismiss_late(slots, now);
+  dismiss_late(passes, now);
+  for (auto& [name, model] : models) dismiss_late(model.queue, now);
+}
+
+bool LimiterState::somebody_waits() const {
+  return !slots.empty() || !passes.empty() ||
+         std::any_of(models.begin(), models.end(),
+                     [](const auto& model) { return !model.second.queue.empty(); });
+}
+
+Deadline LimiterState::first_deadline() const {
+  Deadline first = earliest(slots, Deadline::max());
+  first = earliest(passes, first);
+  for (const auto& [name, model] : models) first = earliest(model.queue, first);
+  return first;
+}
+
+void LimiterState::notice(Deadline deadline, bool load_matters) {
+  if (load_matters)
+    deadline = std::min(deadline, std::chrono::steady_clock::now() + config.check_interval);
+  if (!keeper.joinable() && !stop) keeper = std::thread([this] { keep(); });
+  if (deadline < next_deadline) {
+    next_deadline = deadline;
+    changed.notify_one();
+  }
+}
+
+void LimiterState::keep() {
+  std::unique_lock lock(mutex);
+  while (!stop) {
+    if (!somebody_waits()) {
+      next_deadline = Deadline::max();
+      changed.wait(lock);
+      continue;
+    }
+    const auto now = std::chrono::steady_clock::now();
+    expire(now);
+    pump();
+    // The load is looked at only for those who wait for it; a model lock waits for its holder.
+    const bool load_matters = !slots.empty() || !passes.empty();
+    next_deadline = first_deadline();
+    if (load_matters) next_deadline = std::min(next_deadline, now + config.check_interval);
+    if (next_deadline == Deadline::max())
+      changed.wait(lock);
+    else
+      changed.wait_until(lock, next_deadline);
+  }
+}
+
+void LimiterState::forget_if_unused(Models::iterator at) {
+  if (!at->second.held && at->second.users == 0) models.erase(at);
+}
+
+}  // namespace reeve::limits::detail

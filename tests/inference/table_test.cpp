@@ -1,0 +1,69 @@
+// Tables from CSV text and from memory; complaints name column and row.
+#include <reeve/inference/table.hpp>
+#include <sstream>
+
+#include "tests/inference/inference_test_support.hpp"
+
+namespace reeve::inference {
+namespace {
+
+using test::text_of;
+
+Table table_of(const std::string& text) {
+  std::istringstream in(text);
+  return Table::read_csv(in, "t.csv");
+}
+
+TEST(Table, ReadsNumbersAndLeavesTextAlone) {
+  const Table t = table_of("dose,state,\"a,b\"\n1,on,2\n\n +2.5 ,off,\"3e1\"\r\n");
+  EXPECT_EQ(t.names(), (std::vector<std::string>{"dose", "state", "a,b"}));
+  EXPECT_EQ(t.numbers("dose"), (std::vector<double>{1, 2.5}));
+  EXPECT_EQ(t.numbers("a,b"), (std::vector<double>{2, 30}));
+  EXPECT_EQ(t.rows("state"), 2u);
+  EXPECT_EQ(t.file(), "t.csv");
+}
+
+TEST(Table, ComplaintsNameColumnRowAndLine) {
+  const Table t = table_of("a,b,c,d\n1,,NA,inf\n\n2,x,1,2\n");
+  EXPECT_EQ(text_of<ConfigError>([&] { t.numbers("b"); }),
+            "column 'b', row 1 (line 2 of t.csv) is missing; drop the row or fill it in");
+  EXPECT_NE(text_of<ConfigError>([&] { t.numbers("c"); }).find("row 1 (line 2"), std::string::npos);
+  EXPECT_NE(text_of<ConfigError>([&] { t.numbers("d"); }).find("is inf"), std::string::npos);
+  const Table u = table_of("a,b\n1,1\n\n2,x\n");
+  EXPECT_EQ(text_of<ConfigError>([&] { u.numbers("b"); }),
+            "column 'b', row 2 (line 4 of t.csv) is 'x', which is no number");
+  EXPECT_EQ(text_of<ConfigError>([&] { u.numbers("z"); }),
+            "there is no column 'z' in t.csv; there are: a, b");
+}
+
+TEST(Table, RefusesBadFiles) {
+  EXPECT_NE(text_of<ConfigError>([] { table_of(""); }).find("no header"), std::string::npos);
+  EXPECT_NE(text_of<ConfigError>([] { table_of("a,a\n"); }).find("t.csv:1"), std::string::npos);
+  EXPECT_NE(text_of<ConfigError>([] { table_of("a,\n"); }).find("empty"), std::string::npos);
+  EXPECT_EQ(text_of<ConfigError>([] { table_of("a,b\n1,2\n3\n"); }),
+            "t.csv:3: 1 cells in this row; the header has 2");
+  EXPECT_THROW(Table::read_csv("/nonexistent/t.csv"), ConfigError);
+}
+
+TEST(Table, KeepsRowsByText) {
+  const Table t = table_of("a,s\n1,on\n2,off\n3,on\n");
+  const Table on = t.where("s", "on");
+  EXPECT_EQ(on.numbers("a"), (std::vector<double>{1, 3}));
+  EXPECT_EQ(on.row_text(2), "row 2 (line 4 of t.csv)");
+  EXPECT_THROW(t.where("s", "none"), ConfigError);
+}
+
+TEST(Table, FromMemory) {
+  Table t;
+  const std::vector<double> v{1, NAN};
+  t.add("v", v).add("s", std::vector<std::string>{"x", "y"});
+  EXPECT_EQ(text_of<ConfigError>([&] { t.numbers("v"); }),
+            "column 'v', row 2 is nan; every value must be finite");
+  EXPECT_TRUE(t.has("s"));
+  EXPECT_FALSE(t.has("w"));
+  EXPECT_THROW(t.add("v", v), ConfigError);
+  EXPECT_THROW(t.add("", v), ConfigError);
+}
+
+}  // namespace
+}  // namespace reeve::inference

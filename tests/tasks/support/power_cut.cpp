@@ -1,0 +1,184 @@
+// The workload, and the examiner of what recovery finds.
+#include "tests/tasks/support/power_cut.hpp"
+
+#include <fmt/format.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <random>
+
+#include "tasks/journal.hpp"
+#include "tests/tasks/support/platter.hpp"
+
+namespace reeve::tasks::testing {
+namespace {
+
+constexpr const char* db_path = "/disk/tasks.db";
+
+std::string without_revision(const TaskRecord& r) {
+  return r.to_json();
+}
+
+class Examiner {
+ public:
+  Examiner(const History& run, Disk& replay) : run_(run), replay_(replay) {
+    config_.path = db_path;
+    config_.vfs = replay.name();
+    config_.reserve = ByteSize{0};
+    replay.record(false);
+  }
+
+  void advance(std::size_t ops) {
+    while (next_ < run_.acks.size() && run_.acks[next_].ops <= ops) {
+      const auto& ack = run_.acks[next_++];
+      due_[ack.id] = &ack;
+    }
+  }
+
+  void examine(Files files, Findings& f, const std::string& where) {
+    ++f.states;
+    auto note = [&](std::size_t& counter, const std::string& what) {
+      ++counter;
+      if (f.first.empty()) f.first = where + ": " + what;
+    };
+    // A copy: recovery writes, and the platter must stay as it is.
+    for (auto& [name, content] : files) content = std::make_shared<Bytes>(*content);
+    replay_.mount(std::move(files));
+    std::map<std::string, std::shared_ptr<const detail::RecordData>> found;
+    try {
+      auto journal = detail::open_sqlite_journal(config_);
+      journal->load([&](std::shared_ptr<detail::RecordData> r) {
+        if (!found.emplace(*r->id, r).second) note(f.corrupt, "twice: " + *r->id);
+      });
+    } catch (const TaskError& e) {
+      note(f.corrupt, e.what());
+      return;
+    }
+    bool lost = false;
+    std::string what;
+    for (const auto& [id, ack] : due_) {
+      const auto at = found.find(id);
+      const bool here = at != found.end();
+      // Later, not yet acknowledged changes may be there or not; going back may not.
+      const bool ok = ack->deleted ? !here || at->second->revision > ack->revision
+                      : here       ? at->second->revision >= ack->revision
+                                   : is_deletable(*ack);
+      if (!ok) {
+        lost = true;
+        what = id;
+      }
+    }
+    if (lost) note(f.lost, "lost " + what);
+    for (const auto& [id, record] : found) {
+      const auto version = run_.versions.find(record->revision);
+      if (version == run_.versions.end() || version->second != TaskRecord(record).to_json())
+        note(f.phantom, "phantom " + id);
+    }
+  }
+
+ private:
+  /// A record may be absent when its deletion had been submitted: that is, when it had ended.
+  bool is_deletable(const Acknowledgement& ack) const {
+    const auto& json = run_.versions.at(ack.revision);
+    return json.find("\"finished_at\"") != std::string::npos;
+  }
+
+  const History& run_;
+  Disk& replay_;
+  StoreConfig config_;
+  std::size_t next_ = 0;
+  std::map<std::string, const Acknowledgement*> due_;
+};
+
+}  // namespace
+
+History live(DiskSync sync, bool pretend, unsigned seed, int rounds) {
+  Disk disk(fmt::format("power-{}-{}-{}", static_cast<int>(sync), pretend, seed));
+  disk.pretend_to_sync(pretend);
+  ManualClock clock;
+  ManualWallClock wall;
+  StoreConfig config;
+  config.path = db_path;
+  config.vfs = disk.name();
+  config.reserve = ByteSize{0};
+  config.sync = sync;
+  config.checkpoint_frames = 48;
+  config.clock = &clock;
+  config.wall_clock = &wall;
+  config.retention.completed = config.retention.failed = std::chrono::hours{1};
+  boost::asio::io_context context;
+  History result;
+  std::mt19937 rng(seed);
+  {
+    TaskStore store(context.get_executor(), config);
+    auto acknowledge = [&](const TaskRecord& r, bool deleted = false) {
+      result.acks.push_back({disk.op_count(), r.id(), r.revision(), deleted});
+    };
+    auto writer = [&](int slot) -> boost::asio::awaitable<void> {
+      for (int round = 0; round < rounds; ++round) {
+        const std::string id = fmt::format("task-{}-{}", slot, round % 7);
+        Fields body;
+        body.set("round", round).set("pad", std::string(rng() % 600, 'a' + rng() % 26));
+        const auto present = store.get_task_status(id);
+        if (present && is_settled(present->state())) {
+          const TaskRecord before = *present;
+          co_await store.delete_task_status(id);
+          acknowledge(before, true);
+        }
+        auto r = co_await store.create_task(id, body);
+        result.versions[r.revision()] = without_revision(r);
+        acknowledge(r);
+        r = co_await store.start_task(id);
+        result.versions[r.revision()] = without_revision(r);
+        acknowledge(r);
+        UpdateOptions options;
+        options.durability = rng() % 2 ? Durability::sync : Durability::relaxed;
+        Fields more;
+        more.set("step", static_cast<int>(rng() % 100));
+        r = co_await store.update_task_progress(id, rng() % 100, more, options);
+        result.versions[r.revision()] = without_revision(r);
+        if (options.durability == Durability::sync) acknowledge(r);
+        if (rng() % 3 == 0)
+          r = co_await store.fail_task(id, "error text");
+        else
+          r = co_await store.complete_task(id, more);
+        result.versions[r.revision()] = without_revision(r);
+        acknowledge(r);
+        if (round % 5 == 4) co_await store.flush();
+        if (rng() % 3 == 0) {  // some of what has ended expires before its id is used again
+          clock.advance(std::chrono::minutes{8});
+          wall.advance(std::chrono::minutes{8});
+        }
+      }
+    };
+    for (int slot = 0; slot < 4; ++slot)
+      boost::asio::co_spawn(context, writer(slot), boost::asio::detached);
+    context.run();
+  }
+  result.ops = disk.ops();
+  return result;
+}
+
+Findings explore(const History& run, unsigned seed, int random_states) {
+  Disk replay(fmt::format("replay-{}", seed));
+  Examiner examiner(run, replay);
+  Platter platter;
+  std::mt19937 rng(seed);
+  Findings f;
+  for (std::size_t i = 0; i < run.ops.size(); ++i) {
+    platter.step(run.ops[i]);
+    examiner.advance(i + 1);
+    const auto where = [&](const char* kept) {
+      return fmt::format("after operation {}, {}", i, kept);
+    };
+    examiner.examine(platter.cut(Platter::Kept::none, rng), f, where("synced only"));
+    if (platter.open.empty()) continue;
+    examiner.examine(platter.cut(Platter::Kept::all, rng), f, where("all"));
+    for (int k = 0; k < random_states; ++k)
+      examiner.examine(platter.cut(Platter::Kept::some, rng), f, where("reordered and torn"));
+  }
+  return f;
+}
+
+}  // namespace reeve::tasks::testing
