@@ -265,7 +265,6 @@ void ManagerState::clear() {
 
 ResourcePool& ManagerState::pool_of(Entry& entry) {
   if (ResourcePool* made = entry.started.load(std::memory_order_acquire)) return *made;
-  check_owner();
   const auto thread = background();
   const std::lock_guard lock(entry.build);
   if (entry.closed) check_open();

@@ -48,6 +48,7 @@ std::shared_ptr<Background> ManagerState::background_or_null() const noexcept {
 }
 
 std::shared_ptr<Background> ManagerState::background() {
+  check_owner();
   {
     const std::lock_guard lock(mutex_);
     check_open();

@@ -1,5 +1,7 @@
 // Handles: blocking and awaited calls, their errors, resize, and the end of the manager below them.
 #include <future>
+#include <list>
+#include <ranges>
 
 #include "tests/manager/manager_test_support.hpp"
 
@@ -52,6 +54,40 @@ TEST(ManagedPool, the_task_s_exception_comes_by_the_future) {
   EXPECT_EQ(text_of<std::out_of_range>([&] { failed.get(); }), "no such row");
   EXPECT_THROW(pool.map([](int) -> int { throw std::domain_error("bad item"); }, std::vector{1, 2}),
                std::domain_error);
+}
+
+TEST(ManagedPool, a_call_may_have_limits_of_its_own) {
+  PoolManager manager;
+  const ManagedPool pool = manager.get_pool(1);
+  EXPECT_THROW(pool.submit<&nap>(RunLimits(30ms), 60'000).get(), WorkerTimeoutError);
+  EXPECT_THROW(pool.submit(RunLimits(30ms), &nap, 60'000).get(), WorkerTimeoutError);
+  EXPECT_EQ(pool.submit<&nap>(RunLimits(20s), 1).get(), 1);
+}
+
+TEST(ManagedPool, map_takes_options_and_any_range) {
+  PoolManager manager;
+  const ManagedPool pool = manager.get_pool(4, thread);
+  std::atomic<int> reports{0};
+  MapOptions options;
+  options.chunk = 2;
+  options.workers = 1;
+  options.progress = [&](double, std::string_view) { ++reports; };
+  EXPECT_EQ(pool.map(&square, std::views::iota(0, 10), options).back(), 81);
+  EXPECT_EQ(reports, 5);
+  EXPECT_EQ(pool->status().live_workers, 1u);
+  EXPECT_EQ(pool.map(&square, std::list{2, 3}), (std::vector{4, 9}));
+}
+
+// In a pool that is shared, a short map does not fail or wait because of somebody's long call.
+TEST(ManagedPool, a_map_does_with_the_workers_that_are_free) {
+  PoolManager manager;
+  const ManagedPool pool = manager.get_pool(2);
+  auto endless = pool.submit<&nap>(60'000);
+  ASSERT_TRUE(eventually([&] { return pool->load() == 1; }));
+  EXPECT_EQ(pool.map<&square>(std::vector{1, 2, 3, 4}), (std::vector{1, 4, 9, 16}));
+  EXPECT_EQ(pool->status().active_task_ids, std::vector<std::string>{"submit"});
+  manager.shutdown(true);
+  EXPECT_THROW(endless.get(), Error);
 }
 
 TEST(ManagedPool, map_of_nothing_is_nothing) {

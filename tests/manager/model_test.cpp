@@ -54,7 +54,7 @@ struct Model {
     }
     return true;
   }
-  void retire(const PoolPtr& pool) {
+  void retire(PoolPtr pool) {  // by value: it leaves the map here
     active.erase(pool->key);
     idle.remove(pool);
     ++retirements;

@@ -95,5 +95,48 @@ TEST(ParallelMap, first_failure_ends_the_map_and_every_lease) {
   EXPECT_TRUE(run_until(context, [&] { return pool.status().active_tasks == 0; }));
 }
 
+// One of two workers is taken for long: the other does the map, and nobody waits for the first.
+TEST(ParallelMap, needs_no_more_workers_than_are_free) {
+  asio::io_context context;
+  ResourcePool pool(context.get_executor(), small_config());
+  const auto held = run_in(context, hold(pool, "long"));
+  const auto squares = run_in(context, parallel_map(pool, "map", square, numbers(50)));
+  EXPECT_EQ(squares.size(), 50u);
+  EXPECT_EQ(squares.back(), 49 * 49);
+  EXPECT_TRUE(run_until(context, [&] { return pool.load() == 1; }));  // its second lane has left
+}
+
+TEST(ParallelMap, a_lane_without_a_worker_in_time_is_no_failure) {
+  asio::io_context context;
+  ResourceConfig config = small_config();
+  config.acquire_timeout = 300ms;
+  ResourcePool pool(context.get_executor(), config);
+  const auto held = run_in(context, hold(pool, "long"));
+  MapOptions options;
+  options.chunk = 1;
+  const auto slowly = [](int x) {
+    usleep(50'000);
+    return x;
+  };
+  EXPECT_EQ(run_in(context, parallel_map(pool, "map", slowly, numbers(10), options)).size(), 10u);
+  const auto other = run_in(context, hold(pool, "long, too"));
+  EXPECT_TRUE(error_of<AcquireTimeoutError>(
+      context, parallel_map(pool, "map", square, numbers(10), options)));
+}
+
+TEST(ParallelMap, a_failure_in_the_last_chunk_is_not_lost) {
+  asio::io_context context;
+  ResourcePool pool(context.get_executor(), small_config());
+  MapOptions options;
+  options.chunk = 1;
+  const auto last_fails = [](int x) {
+    if (x == 9) throw std::out_of_range("nine");
+    return x;
+  };
+  const auto error = error_of<std::out_of_range>(
+      context, parallel_map(pool, "map", last_fails, numbers(10), options));
+  EXPECT_STREQ(error->what(), "nine");
+}
+
 }  // namespace
 }  // namespace reeve::test

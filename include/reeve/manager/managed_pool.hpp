@@ -51,24 +51,42 @@ class ManagedPool {
   auto map(Range items, std::size_t chunk = 0) const {
     return map(codec::FunctionConstant<Fn>{}, std::move(items), chunk);
   }
+  /// With fewer workers or a progress sink, which is called on the background thread.
+  template <class F, class Range>
+  auto map(F f, Range items, MapOptions options) const;
 
   /// Calls f(args...) on one worker, when one is free; the future has its result or its exception.
-  /// Arguments are copied; what a span or view among them refers to must live until then.
+  /// Arguments are copied; what a span or view among them refers to must live until then. With
+  /// RunLimits in front the call gets less time or memory than a lease may have.
   ///
   /// Errors: PoolClosedError at once; by the future: those of acquire_worker and of the lease.
   /// Cost:   one hop to the background thread and one back, beside the call itself.
   template <class F, class... Args>
-  auto submit(F f, Args&&... args) const;
+    requires(!std::is_same_v<std::decay_t<F>, RunLimits>)
+  auto submit(F f, Args&&... args) const {
+    return submit(RunLimits(), f, std::forward<Args>(args)...);
+  }
+  template <class F, class... Args>
+  auto submit(RunLimits limits, F f, Args&&... args) const;
   template <auto Fn, class... Args>
   auto submit(Args&&... args) const {
-    return submit(codec::FunctionConstant<Fn>{}, std::forward<Args>(args)...);
+    return submit(RunLimits(), codec::FunctionConstant<Fn>{}, std::forward<Args>(args)...);
+  }
+  template <auto Fn, class... Args>
+  auto submit(RunLimits limits, Args&&... args) const {
+    return submit(std::move(limits), codec::FunctionConstant<Fn>{}, std::forward<Args>(args)...);
   }
 
   /// The same for coroutines: awaited on any executor. The handle is kept until the end.
   template <class F, class Range>
   auto async_map(F f, Range items, MapOptions options = {}) const;
   template <class F, class... Args>
-  auto async_submit(F f, Args&&... args) const;
+    requires(!std::is_same_v<std::decay_t<F>, RunLimits>)
+  auto async_submit(F f, Args&&... args) const {
+    return async_submit(RunLimits(), f, std::forward<Args>(args)...);
+  }
+  template <class F, class... Args>
+  auto async_submit(RunLimits limits, F f, Args&&... args) const;
 
   /// Blocks until `count` workers are ready; 0: all.
   void warm_up(std::size_t count = 0) const;
@@ -194,9 +212,11 @@ auto map_managed(ManagedPool pool, F f, Range items, MapOptions options)
 }
 
 template <class R, class F, class... Args>
-boost::asio::awaitable<R> call_managed(ManagedPool pool, F f, std::tuple<Args...> arguments) {
+boost::asio::awaitable<R> call_managed(ManagedPool pool, RunLimits limits, F f,
+                                       std::tuple<Args...> arguments) {
   WorkerLease lease = co_await pool->acquire_worker("submit");
-  auto call = std::apply([&](auto&... values) { return lease.run(f, values...); }, arguments);
+  auto call =
+      std::apply([&](auto&... values) { return lease.run(limits, f, values...); }, arguments);
   if constexpr (std::is_void_v<R>) {
     co_await std::move(call);
   } else {
@@ -220,9 +240,14 @@ std::future<R> ManagedPool::start(boost::asio::awaitable<R> work) const {
 
 template <class F, class Range>
 auto ManagedPool::map(F f, Range items, std::size_t chunk) const {
-  check_may_block();
   MapOptions options;
   options.chunk = chunk;
+  return map(f, std::move(items), std::move(options));
+}
+
+template <class F, class Range>
+auto ManagedPool::map(F f, Range items, MapOptions options) const {
+  check_may_block();
   return start(async_map(f, std::move(items), std::move(options))).get();
 }
 
@@ -236,16 +261,17 @@ auto ManagedPool::async_map(F f, Range items, MapOptions options) const {
 }
 
 template <class F, class... Args>
-auto ManagedPool::submit(F f, Args&&... args) const {
-  return start(async_submit(f, std::forward<Args>(args)...));
+auto ManagedPool::submit(RunLimits limits, F f, Args&&... args) const {
+  return start(async_submit(std::move(limits), f, std::forward<Args>(args)...));
 }
 
 template <class F, class... Args>
-auto ManagedPool::async_submit(F f, Args&&... args) const {
+auto ManagedPool::async_submit(RunLimits limits, F f, Args&&... args) const {
   using Result = typename codec::CallTraits<F, Args...>::result;
   using Kept = std::tuple<codec::detail::EncodedArg<Args>...>;
   entry();
-  return detail::call_managed<Result>(*this, f, Kept(std::forward<Args>(args)...));
+  return detail::call_managed<Result>(*this, std::move(limits), f,
+                                      Kept(std::forward<Args>(args)...));
 }
 
 }  // namespace reeve

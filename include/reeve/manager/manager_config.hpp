@@ -45,6 +45,14 @@ struct Preset {
   bool keep = false;             ///< never reaped when idle, never evicted
 };
 
+/// What shared pools start from: calls wait for a worker as long as they must (a day; a pool of
+/// one's own has 30 s), a lease may take an hour, a worker all memory of the machine.
+inline ResourceConfig shared_pool_defaults() {
+  ResourceConfig config;
+  config.acquire_timeout = std::chrono::hours(24);
+  return config;
+}
+
 /// Parameters of a PoolManager. `find_fault` checks them all before anything is started.
 struct ManagerConfig {
   /// A pool is closed when nobody used it for this long; nothing: never. >= 0.
@@ -58,7 +66,7 @@ struct ManagerConfig {
   const Clock* clock = &SystemClock::instance();        ///< must outlive manager and handles
   /// What get_pool(n_jobs, ...) starts from; its max_workers and isolation are not used.
   /// worker_timeout 0 stands for an hour, worker_memory 0 for the memory of the machine.
-  ResourceConfig defaults{};
+  ResourceConfig defaults = shared_pool_defaults();
   std::vector<Preset> presets{};
 };
 

@@ -2,7 +2,12 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/strand.hpp>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -14,6 +19,16 @@
 namespace reeve {
 
 namespace detail {
+
+/// One worker's part of a map. While it waits for its lease it can be dismissed.
+struct MapLane {
+  explicit MapLane(const boost::asio::any_io_executor& executor)
+      : strand(boost::asio::make_strand(executor)) {}
+
+  boost::asio::strand<boost::asio::any_io_executor> strand;  // guards the two below
+  boost::asio::cancellation_signal signal;
+  bool waiting = true;
+};
 
 /// What the lanes of one parallel_map share.
 template <class F, class Range>
@@ -28,6 +43,26 @@ struct MapJob {
         total(static_cast<std::size_t>(std::ranges::distance(items))),
         results(total) {}
 
+  /// Nothing is left to hand out: lanes that still wait for a worker need none.
+  static void dismiss_waiting(const std::shared_ptr<MapJob>& job) {
+    {
+      const std::lock_guard lock(job->mutex);
+      if (std::exchange(job->dismissed, true)) return;
+    }
+    for (MapLane& lane : job->lanes) {
+      boost::asio::post(lane.strand, [job, &lane] {
+        if (lane.waiting) lane.signal.emit(boost::asio::cancellation_type::terminal);
+      });
+    }
+  }
+
+  /// A lane without a worker is no failure as long as another does its work.
+  void note(const MapLane& lane, std::exception_ptr reason) {
+    const std::lock_guard lock(mutex);
+    std::exception_ptr& place = lane.waiting ? no_worker : failure;
+    if (!place) place = std::move(reason);
+  }
+
   F f;
   Range items;
   MapOptions options;
@@ -36,32 +71,39 @@ struct MapJob {
   std::mutex mutex;
   std::size_t next = 0;
   std::size_t done = 0;
-  std::size_t lanes = 0;
+  std::deque<MapLane> lanes;
+  bool dismissed = false;
   std::exception_ptr failure;
+  std::exception_ptr no_worker;
   async::Gate ended;
 };
 
 template <class F, class Range>
 boost::asio::awaitable<void> map_lane(ResourcePool pool, TaskName task,
-                                      std::shared_ptr<MapJob<F, Range>> job) {
+                                      std::shared_ptr<MapJob<F, Range>> job, MapLane& lane) {
   using Job = MapJob<F, Range>;
   using Traits = typename Job::Traits;
   WorkerLease lease = co_await pool.acquire_worker(task.view());
+  lane.waiting = false;
   std::size_t chunk = job->options.chunk != 0 ? job->options.chunk : 1;
   std::vector<typename Job::Result> part;
   for (;;) {
     std::size_t first = 0;
     std::size_t count = 0;
+    bool last = false;
     {
       const std::lock_guard lock(job->mutex);
       if (job->failure || job->next == job->total) co_return;
       first = job->next;
       // The last chunks get smaller, so that the lanes end together.
-      const std::size_t fair = std::max<std::size_t>(1, (job->total - first) / (2 * job->lanes));
+      const std::size_t fair =
+          std::max<std::size_t>(1, (job->total - first) / (2 * job->lanes.size()));
       count = std::min(job->options.chunk != 0 ? std::min(chunk, job->total - first) : chunk,
                        job->options.chunk != 0 ? job->total : fair);
       job->next += count;
+      last = job->next == job->total;
     }
+    if (last) Job::dismiss_waiting(job);
     const auto started = std::chrono::steady_clock::now();
     Call call(lease, RunLimits());
     call.set_task(Traits::descriptor());
@@ -100,22 +142,35 @@ auto parallel_map(ResourcePool pool, TaskName task, F f, Range items, MapOptions
   if (job->total == 0) co_return results;
   const std::size_t wanted =
       job->options.workers != 0 ? job->options.workers : pool.config().max_workers;
-  job->lanes = std::min(wanted, job->total);
-  const std::size_t lanes = job->lanes;
+  const std::size_t lanes = std::min(wanted, job->total);
   const auto executor = co_await boost::asio::this_coro::executor;
+  for (std::size_t i = 0; i < lanes; ++i) job->lanes.emplace_back(executor);
   auto running = std::make_shared<std::atomic<std::size_t>>(lanes);
-  const auto finish_lane = [job, running](std::exception_ptr failure) {
+  for (MapLane& lane : job->lanes) {
+    const auto finish_lane = [job, running, &lane](std::exception_ptr failure) {
+      if (failure) job->note(lane, failure);
+      if (failure && !lane.waiting) Job::dismiss_waiting(job);
+      if (running->fetch_sub(1) == 1) job->ended.open();
+    };
+    boost::asio::co_spawn(lane.strand, map_lane<F, Range>(pool, task, job, lane),
+                          boost::asio::bind_cancellation_slot(lane.signal.slot(), finish_lane));
+  }
+  std::exception_ptr cancelled;
+  try {
+    co_await job->ended.wait();
+  } catch (...) {  // cancelled: chunks in flight finish, no more are sent
+    cancelled = std::current_exception();
+  }
+  if (cancelled) {
     {
       const std::lock_guard lock(job->mutex);
-      if (failure && !job->failure) job->failure = failure;
+      if (!job->failure) job->failure = cancelled;
     }
-    if (running->fetch_sub(1) == 1) job->ended.open();
-  };
-  for (std::size_t lane = 0; lane < lanes; ++lane) {
-    boost::asio::co_spawn(executor, map_lane<F, Range>(pool, task, job), finish_lane);
+    Job::dismiss_waiting(job);
+    std::rethrow_exception(cancelled);
   }
-  co_await job->ended.wait();
   if (job->failure) std::rethrow_exception(job->failure);
+  if (job->done < job->total) std::rethrow_exception(job->no_worker);
   results.reserve(job->total);
   for (auto& result : job->results) results.push_back(std::move(*result));
   co_return results;
@@ -125,10 +180,12 @@ auto parallel_map(ResourcePool pool, TaskName task, F f, Range items, MapOptions
 
 /// f(item) for each item over several workers, one lease each; results keep the order of the items.
 /// The first failure ends the map: chunks in flight finish, no more are sent, and that exception is
-/// thrown.
+/// thrown. It starts with the first worker that is free, and does not wait for workers that it has
+/// no items left for.
 ///
-/// Errors: those of acquire_worker, of the leases, and of f.
-/// Cost:   one message per chunk; chunks of about 2 ms unless options.chunk is set.
+/// Cancellation: terminal; as a failure, but without waiting for the chunks in flight.
+/// Errors:       those of the leases and of f; those of acquire_worker if no worker was had at all.
+/// Cost:         one message per chunk; chunks of about 2 ms unless options.chunk is set.
 template <class F, class Range>
 auto parallel_map(ResourcePool& pool, std::string_view task_id, F f, Range items,
                   MapOptions options = {}) {
