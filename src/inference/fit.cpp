@@ -90,14 +90,18 @@ class Fitter {
     }
     for (Fit& fit : fits) {
       const bool known = fit.log_marginal.converged;
-      fit.dominated = known && fit.of_data.se < 1 && is_dominated(fit.of_data, highest);
+      fit.dominated = known && is_behind(fit.of_data, highest, 10);
       const Status status = fit.run->status();
       if (status == Status::deadline || status == Status::cancelled) continue;
-      const bool matters = !known || fit.of_data.value > highest - 4;
+      const bool matters = !known || fit.of_data.value > highest - 3;
       fit.run->assess(matters ? strict_checks() : loose_checks());
+      // Chains that disagree are off by a few nats at most, not by this much.
+      fit.left_out =
+          known && fit.run->status() != Status::ok && is_behind(fit.of_data, highest, 15);
     }
   }
   bool usable(const Fit& fit) const {
+    if (fit.left_out) return true;
     return fit.run->status() == Status::ok && fit.log_marginal.converged &&
            (fit.dominated || fit.log_marginal.se < settings_.se_limit);
   }
@@ -117,9 +121,9 @@ class Fitter {
     o.target_ess = settings_.target_ess;
     o.checks = strict_checks();
     if (round > 1) {
-      o.draws *= 4;
-      o.warmup = std::max<std::size_t>(600, 4 * o.warmup);
-      o.target_accept = std::max(o.target_accept, 0.95);
+      o.draws *= 2;
+      o.warmup = std::max<std::size_t>(300, 2 * o.warmup);
+      o.target_accept = std::max(o.target_accept, 0.9);
       o.seed += 500009;
     }
     return o;
@@ -244,8 +248,8 @@ double cpu_seconds() {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
-bool is_dominated(const mcmc::LogMarginal& marginal, double highest) {
-  return marginal.value + 6 * marginal.se < highest - 10;
+bool is_behind(const mcmc::LogMarginal& marginal, double highest, double margin) {
+  return marginal.se < 1 && marginal.value + 6 * marginal.se < highest - margin;
 }
 
 std::vector<Fit> fit_all(const LinkData& data, const std::vector<Mechanism>& candidates,

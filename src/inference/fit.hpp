@@ -26,6 +26,7 @@ struct Fit {
   mcmc::LogMarginal log_marginal;  ///< of the data on the standard scale
   mcmc::LogMarginal of_data;       ///< of the data as they are: comparable between mechanisms
   bool dominated = false;          ///< its probability is below 1e-4, whatever its error
+  bool left_out = false;  ///< failed its checks, and is so far behind that it does not matter
   std::string method = "nuts";
   int rounds = 0;
   double seconds = 0;
@@ -44,8 +45,8 @@ LinkReport judge(const LinkData& data, std::vector<Fit> fits, const FitSettings&
 LinkReport infer_watched(const LinkData& data, const std::vector<Mechanism>& candidates,
                          const FitSettings& settings, const Watch& watch);
 
-/// Even six errors up, the marginal likelihood is below 5e-5 of the highest.
-bool is_dominated(const mcmc::LogMarginal& marginal, double highest);
+/// Even six errors up, the marginal likelihood is more than `margin` below the highest.
+bool is_behind(const mcmc::LogMarginal& marginal, double highest, double margin);
 
 /// CPU time of this thread.
 double cpu_seconds();

@@ -95,7 +95,8 @@ mcmc::Loo loo_of(const FitReport& report, const mcmc::Run& run) {
   return mcmc::psis_loo(likelihood, all);
 }
 
-void add_loo(LinkReport& report, const std::vector<Fit>& fits, const FitSettings& settings) {
+void add_loo(LinkReport& report, const LinkData& data, const std::vector<Fit>& fits,
+             const FitSettings& settings) {
   for (std::size_t i = 0; i < fits.size() && settings.loo != LooOf::none; ++i) {
     FitReport& f = report.fits[i];
     const bool wanted =
@@ -104,6 +105,11 @@ void add_loo(LinkReport& report, const std::vector<Fit>& fits, const FitSettings
     if (!wanted || cut || fits[i].run->draws() * settings.chains < 100) continue;
     const double from = cpu_seconds();
     f.loo = loo_of(f, *fits[i].run);
+    // Of the data as they are, like the marginal likelihoods.
+    const std::size_t rows = data.x.size();
+    const double shift = Standard(data, fits[i].mechanism->record()).log_jacobian(rows);
+    f.loo->elpd += shift;
+    for (double& value : f.loo->pointwise) value += shift / static_cast<double>(rows);
     f.seconds += cpu_seconds() - from;
   }
 }
@@ -221,6 +227,8 @@ FitReport report_of(const LinkData& data, const Fit& fit, const FitSettings& set
   r.diagnostics = fit.run->diagnostics();
   r.status = r.diagnostics.status;
   r.reasons = r.diagnostics.reasons;
+  if (fit.left_out)
+    r.reasons.push_back("left out of the comparison, without a probability: it is too far behind");
   r.method = fit.method;
   r.rounds = fit.rounds;
   r.seconds = fit.seconds;
@@ -234,7 +242,10 @@ FitReport report_of(const LinkData& data, const Fit& fit, const FitSettings& set
 
 void give_probabilities(LinkReport& report, const std::vector<Fit>& fits, double se_limit) {
   std::vector<mcmc::Candidate> candidates;
+  std::vector<std::size_t> compared;
   for (std::size_t i = 0; i < fits.size(); ++i) {
+    if (fits[i].left_out) continue;
+    compared.push_back(i);
     mcmc::Candidate c;
     c.name = report.fits[i].mechanism;
     c.log_marginal = report.fits[i].log_marginal;
@@ -246,8 +257,8 @@ void give_probabilities(LinkReport& report, const std::vector<Fit>& fits, double
   const auto p = mcmc::model_probabilities(candidates, se_limit);
   report.conclusive = p.conclusive;
   report.reasons = p.reasons;
-  for (std::size_t i = 0; p.conclusive && i < fits.size(); ++i)
-    report.fits[i].probability = p.probability[i];
+  for (std::size_t i = 0; p.conclusive && i < compared.size(); ++i)
+    report.fits[compared[i]].probability = p.probability[i];
 }
 
 }  // namespace
@@ -282,7 +293,7 @@ LinkReport judge(const LinkData& data, std::vector<Fit> fits, const FitSettings&
   }
   give_probabilities(report, fits, settings.se_limit);
   report.best = best_of(report);
-  add_loo(report, fits, settings);
+  add_loo(report, data, fits, settings);
   std::vector<Weighted> mixed;
   double null_probability = std::nan("");
   for (std::size_t i = 0; i < fits.size(); ++i) {

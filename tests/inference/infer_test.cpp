@@ -262,11 +262,32 @@ TEST(Infer, StopTokenCancels) {
   EXPECT_FALSE(report.conclusive);
 }
 
+// A bump: the sigmoid may explain either flank, and its chains sit on different ones.
 TEST(Infer, ModesFarApartGoToTemperedSmc) {
-  // A bump: sigmoid may explain either flank, and its chains sit on different ones.
-  const auto result = infer_here(simulated(2, 2));
-  EXPECT_EQ(result.type(), "quadratic");
-  EXPECT_EQ(result.fit("sigmoid").method, "smc") << result.to_json();
+  bool tempered = false;
+  for (std::uint64_t seed = 0; seed < 8; ++seed) {
+    const auto result = infer_here(simulated(2, seed, 100, 1, 1, 0.35));
+    EXPECT_EQ(result.type(), "quadratic");
+    const auto& fit = result.fit("sigmoid");
+    tempered |= fit.method == "smc" && fit.status == mcmc::Status::ok && fit.probability;
+  }
+  EXPECT_TRUE(tempered);
+}
+
+TEST(Infer, AFitThatFailedButIsFarBehindIsLeftOutAloud) {
+  bool seen = false;
+  for (std::uint64_t seed = 0; seed < 8; ++seed) {
+    const auto result = infer_here(simulated(2, seed));
+    EXPECT_EQ(result.type(), "quadratic");
+    EXPECT_TRUE(result.conclusive());
+    const auto& fit = result.fit("sigmoid");
+    if (fit.status == mcmc::Status::ok) continue;
+    seen = true;
+    EXPECT_FALSE(fit.probability);
+    EXPECT_NE(fit.reasons.back().find("left out"), std::string::npos);
+    EXPECT_LT(fit.log_marginal.value, result.best().log_marginal.value - 15);
+  }
+  EXPECT_TRUE(seen);
 }
 
 TEST(Infer, AMechanismWithoutAFiniteValueSaysSo) {

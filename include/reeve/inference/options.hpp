@@ -23,7 +23,7 @@ struct FitSettings {
   std::size_t chains = 4;   ///< 2 to 64
   std::size_t warmup = 0;   ///< per chain; 0: 150, or 10 per parameter
   std::size_t draws = 250;  ///< per chain, in the first round; at least 100
-  std::size_t rounds = 3;   ///< 1: one try; 2: a fit that fails its checks is run again, four
+  std::size_t rounds = 3;   ///< 1: one try; 2: a fit that fails its checks is run again, twice
                             ///< times as long; 3: after that by tempered SMC
   double target_ess = 0;    ///< stop a fit early when every parameter has this; 0: never
   double target_accept = 0.8;

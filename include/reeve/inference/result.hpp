@@ -34,7 +34,9 @@ struct FitReport {
   mcmc::Diagnostics diagnostics;
   mcmc::LogMarginal log_marginal;
   std::optional<mcmc::Loo> loo;
-  std::optional<double> probability;  ///< absent unless the comparison is conclusive
+  /// Absent unless the comparison is conclusive, and for a fit that failed its checks but is left
+  /// out because it lies at least 15 nats (and six errors) behind; its reasons say so.
+  std::optional<double> probability;
   Strength strength;
   std::vector<mcmc::Chain> chains;  ///< standard scale; kept as the options say
   double seconds = 0;               ///< CPU time
