@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "alloc/idempotency.hpp"
+
 namespace reeve::alloc {
 
 namespace {
@@ -14,13 +16,11 @@ Time after(Time at, Time by) {
   return by == forever || __builtin_add_overflow(at, by, &sum) ? forever : sum;
 }
 
-std::uint64_t mix(std::uint64_t h, std::uint64_t v) {
-  return (h ^ v) * 1099511628211ULL;
-}
+using detail::mix;
 
 // Distinguishes requests under one idempotency key.
 std::uint64_t digest(std::string_view requester, const Request& r) {
-  std::uint64_t h = 14695981039346656037ULL;
+  std::uint64_t h = detail::digest_start;
   const auto text = [&](std::string_view s) {
     for (unsigned char c : s) h = mix(h, c);
     h = mix(h, s.size());
@@ -268,23 +268,31 @@ Result<ReservationId> ReservationManager::create_reservation(std::string_view re
                                                              const Request& request,
                                                              Strategy strategy,
                                                              std::optional<Time> ttl) {
-  auto id = try_create(requester, request, strategy, ttl);
+  auto id = request.key.empty() ? try_create(requester, request, strategy, ttl)
+                                : once<ReservationId>(request.key, digest(requester, request), [&] {
+                                    return try_create(requester, request, strategy, ttl);
+                                  });
   if (!id) ++counts_.refused[static_cast<std::size_t>(id.refusal().code)];
   return id;
+}
+
+Result<ReservationId> ReservationManager::replace(std::span<const ReservationId> victims,
+                                                  std::string_view requester,
+                                                  const Request& request, Strategy strategy) {
+  if (request.key.empty()) return do_replace(victims, requester, request, strategy);
+  auto mark = mix(digest(requester, request), 'p');
+  for (auto v : victims) mark = mix(mark, v);
+  return once<ReservationId>(request.key, mark, [&] {
+    Request plain = request;
+    plain.key.clear();
+    return do_replace(victims, requester, plain, strategy);
+  });
 }
 
 Result<ReservationId> ReservationManager::try_create(std::string_view requester,
                                                      const Request& request, Strategy strategy,
                                                      std::optional<Time> ttl) {
   settle();
-  std::uint64_t mark = 0;
-  if (!request.key.empty()) {
-    mark = digest(requester, request);
-    if (const auto at = keys_.find(request.key); at != keys_.end()) {
-      if (at->second.digest == mark) return at->second.id;
-      return Refusal{.code = Code::key_conflict, .subject = request.key};
-    }
-  }
   if (ttl && *ttl <= 0)
     return Refusal{.code = Code::invalid_request, .subject = "the time to live must be positive"};
   if (auto ok = validate_request(request, strategy); !ok) return ok.refusal();
@@ -296,14 +304,6 @@ Result<ReservationId> ReservationManager::try_create(std::string_view requester,
   }
   const auto id = open_slot(requester, request, window, ttl.value_or(options_.ttl));
   clear_plan();
-  if (!request.key.empty()) {
-    keys_.emplace(request.key, Known{id, mark});
-    key_order_.push_back(request.key);
-    if (key_order_.size() > options_.remembered) {
-      keys_.erase(key_order_.front());
-      key_order_.pop_front();
-    }
-  }
   return id;
 }
 

@@ -1,7 +1,7 @@
 // Confirm, extend, release, cancel, replace, shrink.
 #include <algorithm>
 
-#include "reeve/alloc/reservation_manager.hpp"
+#include "alloc/idempotency.hpp"
 
 namespace reeve::alloc {
 
@@ -16,7 +16,7 @@ Time after(Time at, Time by) {
 
 }  // namespace
 
-Result<void> ReservationManager::confirm_reservation(ReservationId id) {
+Result<void> ReservationManager::do_confirm(ReservationId id) {
   settle();
   Reservation* r = live_record(id);
   if (!r) return refuse_ended(id);
@@ -31,7 +31,7 @@ Result<void> ReservationManager::confirm_reservation(ReservationId id) {
   return {};
 }
 
-Result<void> ReservationManager::extend_reservation(ReservationId id, Time by) {
+Result<void> ReservationManager::do_extend(ReservationId id, Time by) {
   settle();
   if (by <= 0)
     return Refusal{.code = Code::invalid_request, .subject = "extend by a positive time"};
@@ -64,8 +64,8 @@ Result<void> ReservationManager::extend_reservation(ReservationId id, Time by) {
   return {};
 }
 
-Result<ReleaseOutcome> ReservationManager::release_reservation(ReservationId id,
-                                                               std::span<const Line> part) {
+Result<ReleaseOutcome> ReservationManager::do_release(ReservationId id,
+                                                      std::span<const Line> part) {
   settle();
   Reservation* r = live_record(id);
   if (!r) {
@@ -116,7 +116,7 @@ Result<ReleaseOutcome> ReservationManager::release_reservation(ReservationId id,
   return ReleaseOutcome::partly_released;
 }
 
-Result<void> ReservationManager::cancel_reservation(ReservationId id) {
+Result<void> ReservationManager::do_cancel(ReservationId id) {
   settle();
   const Reservation* r = find(id);
   if (!r) return refuse_ended(id);
@@ -126,12 +126,10 @@ Result<void> ReservationManager::cancel_reservation(ReservationId id) {
   return {};
 }
 
-Result<ReservationId> ReservationManager::replace(std::span<const ReservationId> victims,
-                                                  std::string_view requester,
-                                                  const Request& request, Strategy strategy) {
+Result<ReservationId> ReservationManager::do_replace(std::span<const ReservationId> victims,
+                                                     std::string_view requester,
+                                                     const Request& request, Strategy strategy) {
   settle();
-  if (!request.key.empty())
-    return Refusal{.code = Code::invalid_request, .subject = "replace takes no idempotency key"};
   for (const auto& v : victims)
     if (!find(v)) return refuse_ended(v);
   if (auto lines = plan(request, strategy, victims); !lines) return lines.refusal();
@@ -142,7 +140,7 @@ Result<ReservationId> ReservationManager::replace(std::span<const ReservationId>
   return id;
 }
 
-Result<Amounts> ReservationManager::shrink_to_least(ReservationId id) {
+Result<Amounts> ReservationManager::do_shrink(ReservationId id) {
   settle();
   Reservation* r = live_record(id);
   if (!r) return refuse_ended(id);
@@ -156,6 +154,39 @@ Result<Amounts> ReservationManager::shrink_to_least(ReservationId id) {
   }
   start_due();
   return freed;
+}
+
+using detail::digest_start;
+using detail::mix;
+
+Result<void> ReservationManager::confirm_reservation(ReservationId id, std::string_view key) {
+  return once<void>(key, mix(mix(digest_start, 'c'), id), [&] { return do_confirm(id); });
+}
+
+Result<void> ReservationManager::extend_reservation(ReservationId id, Time by,
+                                                    std::string_view key) {
+  const auto digest = mix(mix(mix(digest_start, 'e'), id), static_cast<std::uint64_t>(by));
+  return once<void>(key, digest, [&] { return do_extend(id, by); });
+}
+
+Result<ReleaseOutcome> ReservationManager::release_reservation(ReservationId id,
+                                                               std::span<const Line> part,
+                                                               std::string_view key) {
+  auto digest = mix(mix(digest_start, 'r'), id);
+  for (const auto& line : part) {
+    digest = mix(digest, static_cast<std::uint64_t>(line.resource));
+    for (DimId d = 0; d < max_dims; ++d)
+      digest = mix(digest, static_cast<std::uint64_t>(line.amount[d]));
+  }
+  return once<ReleaseOutcome>(key, digest, [&] { return do_release(id, part); });
+}
+
+Result<void> ReservationManager::cancel_reservation(ReservationId id, std::string_view key) {
+  return once<void>(key, mix(mix(digest_start, 'x'), id), [&] { return do_cancel(id); });
+}
+
+Result<Amounts> ReservationManager::shrink_to_least(ReservationId id, std::string_view key) {
+  return once<Amounts>(key, mix(mix(digest_start, 's'), id), [&] { return do_shrink(id); });
 }
 
 }  // namespace reeve::alloc

@@ -179,6 +179,37 @@ Work random_work() {
   return work;
 }
 
+// I10: EASY: the guaranteed start of the first waiting request never moves later, while nobody runs
+// longer than announced.
+RC_GTEST_PROP(ResourceAllocatorProperty, TheGuaranteeOfTheFirstNeverMovesLater, ()) {
+  World w({cores(12), cores(9)}, fifo(), {.rule = QueueRule::reserve, .depth = 1});
+  struct Guarantee {
+    Ticket ticket{};
+    Time start = 0;
+  } first;
+  std::vector<ReservationId> running;
+  for (int i = 0; i < 40; ++i) {
+    w.clock.advance(std::chrono::nanoseconds(*rc::gen::inRange(0, 6)));
+    for (int n = *rc::gen::inRange(0, 3); n > 0; --n)
+      RC_ASSERT(w.allocator.submit(
+          "a", want(cores(*rc::gen::inRange(1, 10)), 0, *rc::gen::inRange(1, 30))));
+    // Some end early, and all at their announced end.
+    std::erase_if(running, [&](ReservationId id) {
+      const bool ends = w.manager.find(id)->end <= w.manager.now() || *rc::gen::inRange(0, 6) == 0;
+      if (ends) (void)w.manager.release_reservation(id);
+      return ends;
+    });
+    const auto report = w.allocator.schedule();
+    for (const auto& g : report.granted) running.push_back(g.reservation);
+    if (w.allocator.waiting().empty()) continue;
+    const auto& head = w.allocator.waiting()[0];
+    RC_ASSERT(head.has_window);
+    const Time start = w.manager.find(head.window)->start;
+    if (head.ticket == first.ticket) RC_ASSERT(start <= std::max(first.start, w.manager.now()));
+    first = {head.ticket, start};
+  }
+}
+
 // I12: after a cycle nothing that fits is left waiting.
 RC_GTEST_PROP(ResourceAllocatorProperty, WorkIsConserved, ()) {
   const auto work = random_work();

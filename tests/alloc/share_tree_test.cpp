@@ -135,5 +135,33 @@ TEST(ShareTreeOracle, TenThousandRandomInstances) {
   }
 }
 
+// I13, to the accuracy of one task: sharing incentive, no envy, nothing left that anybody could
+// use; and G6: users that still want more differ by at most one task's dominant share.
+RC_GTEST_PROP(ShareTreeProperty, FairInTheSenseOfThePaper, ()) {
+  const Amounts total = vec(*rc::gen::inRange(2000, 9000), *rc::gen::inRange(2000, 9000));
+  ShareTree tree(total);
+  std::vector<std::pair<ShareId, Amounts>> users;
+  for (auto n = *rc::gen::inRange(2, 6); n > 0; --n)
+    users.emplace_back(tree.add().value(), vec(*rc::gen::inRange(1, 30), *rc::gen::inRange(1, 30)));
+  Amounts free = total;
+  for (auto id : fill(tree, total, users))
+    free -=
+        std::find_if(users.begin(), users.end(), [&](auto& u) { return u.first == id; })->second;
+  const auto dominant = [&](const Amounts& a) {
+    return std::max(double(a[0]) / double(total[0]), double(a[1]) / double(total[1]));
+  };
+  for (const auto& [id, demand] : users) {
+    RC_ASSERT(!demand.fits(free));  // Pareto
+    const double mine = dominant(tree.usage(id));
+    RC_ASSERT(mine >= 1.0 / double(users.size()) - 2 * dominant(demand) - 0.05);
+    for (const auto& [other, theirs] : users) {
+      const auto& bundle = tree.usage(other);
+      const auto could = std::min(bundle[0] / demand[0], bundle[1] / demand[1]);
+      const auto one = std::max(theirs[0] / demand[0], theirs[1] / demand[1]);
+      RC_ASSERT(could <= tree.tasks(id) + one + 2);  // envy, up to one task of the other
+    }
+  }
+}
+
 }  // namespace
 }  // namespace reeve::alloc

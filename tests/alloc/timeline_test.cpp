@@ -123,6 +123,42 @@ TEST(TimelineProperty, EqualsANaiveArrayFor20000Operations) {
   against_array(5, 20'000);
 }
 
+// I11: conservative backfill that compresses: when a job ends early, each waiting one in turn is
+// taken out and placed again, and no guaranteed start moves later.
+RC_GTEST_PROP(TimelineProperty, CompressionNeverMovesAStartLater, ()) {
+  Timeline timeline(10);
+  struct Waiting {
+    SpanId id;
+    Time start, duration;
+    std::int64_t amount;
+  };
+  std::vector<Waiting> jobs;
+  Time now = 0;
+  for (int i = 0; i < 30; ++i) {
+    now += *rc::gen::inRange(0, 4);
+    const Time duration = *rc::gen::inRange(1, 20);
+    const std::int64_t amount = *rc::gen::inRange(1, 11);
+    const auto start = timeline.earliest_fit(now, duration, amount).value();
+    jobs.push_back(
+        {timeline.add(start, start + duration, amount).value(), start, duration, amount});
+    // One that runs ends early.
+    const auto running = std::find_if(jobs.begin(), jobs.end(), [&](const Waiting& j) {
+      return j.start < now && now < j.start + j.duration;
+    });
+    if (running == jobs.end()) continue;
+    RC_ASSERT(timeline.move_end(running->id, now));
+    jobs.erase(running);
+    for (auto& j : jobs) {
+      if (j.start <= now) continue;
+      RC_ASSERT(timeline.remove(j.id));
+      const auto again = timeline.earliest_fit(now, j.duration, j.amount).value();
+      RC_ASSERT(again <= j.start);
+      j.start = again;
+      j.id = timeline.add(again, again + j.duration, j.amount).value();
+    }
+  }
+}
+
 TEST(Timeline, AnswersInsideAStep) {
   // Asked from 150 it says 150: not the next change, at 300.
   Timeline t(10);

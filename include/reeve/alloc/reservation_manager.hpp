@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <variant>
 #include <vector>
 
 #include "reeve/alloc/ledger.hpp"
@@ -44,7 +45,9 @@ struct ManagerCounts {
 ///
 /// Every verb first settles what the clock made due: holds expire, windows begin and end. A window
 /// that ends without release goes on ("overrun") until it is released, and what was booked behind
-/// it starts late instead of twice. A refused verb changes nothing.
+/// it starts late instead of twice. A refused verb changes nothing. A verb with an idempotency
+/// key that succeeded once returns that answer again and does nothing; the same key with
+/// other arguments is key_conflict.
 ///
 /// Threads: one at a time.
 class ReservationManager {
@@ -96,27 +99,29 @@ class ReservationManager {
                                            std::optional<Time> ttl = std::nullopt);
 
   /// Errors: expired, wrong_state, unknown_reservation. Confirming twice is confirming once.
-  Result<void> confirm_reservation(ReservationId id);
+  Result<void> confirm_reservation(ReservationId id, std::string_view key = {});
 
   /// Held: lives `by` longer from now. Confirmed with an end: ends `by` later.
   /// Errors: invalid_request (by <= 0), busy, expired, wrong_state, unknown_reservation.
-  Result<void> extend_reservation(ReservationId id, Time by);
+  Result<void> extend_reservation(ReservationId id, Time by, std::string_view key = {});
 
   /// Gives back everything, or the parts named. Releasing twice is `already_released`.
   /// Errors: not_held, invalid_amount, unknown_resource, unknown_reservation.
-  Result<ReleaseOutcome> release_reservation(ReservationId id, std::span<const Line> part = {});
+  Result<ReleaseOutcome> release_reservation(ReservationId id, std::span<const Line> part = {},
+                                             std::string_view key = {});
 
   /// Errors: wrong_state unless held, unknown_reservation.
-  Result<void> cancel_reservation(ReservationId id);
+  Result<void> cancel_reservation(ReservationId id, std::string_view key = {});
 
   /// Ends `victims` and creates `request` in their place, or changes nothing.
-  /// Errors: those of create_reservation; invalid_request for a request with a key.
+  /// With a key in the request, a repeated call returns the first answer.
+  /// Errors: those of create_reservation, and of victims that are not live.
   Result<ReservationId> replace(std::span<const ReservationId> victims, std::string_view requester,
                                 const Request& request, Strategy strategy = Strategy::balanced);
 
   /// Shrinks every elastic line of `id` to its least.
   /// Errors: wrong_state, unknown_reservation.
-  Result<Amounts> shrink_to_least(ReservationId id);
+  Result<Amounts> shrink_to_least(ReservationId id, std::string_view key = {});
 
   /// Settles what the clock made due; returns how many holds expired.
   std::size_t cleanup_expired_reservations();
@@ -167,9 +172,11 @@ class ReservationManager {
     friend auto operator<=>(const Timer&, const Timer&) = default;
   };
   struct Known {
-    ReservationId id;
     std::uint64_t digest;
+    std::variant<std::monostate, ReservationId, ReleaseOutcome, Amounts> answer;
   };
+  template <class T, class Verb>
+  Result<T> once(std::string_view key, std::uint64_t digest, Verb verb);
   struct Window {
     Time start;
     Time end;
@@ -183,6 +190,14 @@ class ReservationManager {
   void finish(ReservationId id, State how);
   void add_timer(Timer timer);
   std::uint32_t intern_owner(std::string_view name);
+  Result<void> do_confirm(ReservationId id);
+  Result<void> do_extend(ReservationId id, Time by);
+  Result<ReleaseOutcome> do_release(ReservationId id, std::span<const Line> part);
+  Result<void> do_cancel(ReservationId id);
+  Result<Amounts> do_shrink(ReservationId id);
+  Result<ReservationId> do_replace(std::span<const ReservationId> victims,
+                                   std::string_view requester, const Request& request,
+                                   Strategy strategy);
   Column column_of(const Reservation& r) const;
   void post(ReservationId id, const Line& line, const Amounts& delta);
   Result<ReservationId> try_create(std::string_view requester, const Request& request,
