@@ -19,9 +19,15 @@ using test::quick;
 using test::simulated;
 using test::text_of;
 
+ResourceConfig roomy_config() {
+  ResourceConfig config = small_config();
+  if (sanitized) config.worker_memory = 2_GiB;  // shadow memory counts, too
+  return config;
+}
+
 struct EngineTest : ::testing::Test {
   asio::io_context context;
-  ResourcePool pool{context.get_executor(), small_config()};
+  ResourcePool pool{context.get_executor(), roomy_config()};
   BayesianInferenceEngine engine{pool};
 };
 
