@@ -4,6 +4,7 @@
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/query.hpp>
+#include <boost/asio/strand.hpp>
 #include <utility>
 
 #include "async/parking_service.hpp"
@@ -34,7 +35,8 @@ void ParkingService::remove(ParkingSpot& spot) noexcept {
 
 void ParkingService::shutdown() noexcept {
   service_ended();
-  // A destroyed coroutine may wake others, which are then destroyed by the scheduler's own queue.
+  // A destroyed coroutine may wake others: those stay parked and are destroyed in their turn.
+  ending_.store(true, std::memory_order_release);
   for (;;) {
     std::optional<ParkingSpot::Handler> handler;
     {
@@ -69,12 +71,16 @@ void service_ended() noexcept {
   service_ends.fetch_add(1, std::memory_order_acq_rel);
 }
 
-ParkingService& service_of(asio::execution_context& context) {
+ParkingService& service_of(const asio::any_io_executor& executor) {
+  auto& context = asio::query(executor, asio::execution::context);
   static thread_local asio::execution_context* last_context = nullptr;
   static thread_local ParkingService* last_service = nullptr;
   static thread_local unsigned last_ends = 0;
   const unsigned ends = service_ends.load(std::memory_order_acquire);
   if (last_context != &context || last_ends != ends) {
+    // Services end in the reverse order of their making. Strands must end after this one: what is
+    // posted to a strand that has ended is destroyed at once, under the locks of whoever posts.
+    if (!asio::has_service<ParkingService>(context)) (void)asio::make_strand(executor);
     last_service = &asio::use_service<ParkingService>(context);
     last_context = &context;
     last_ends = ends;
@@ -85,8 +91,7 @@ ParkingService& service_of(asio::execution_context& context) {
 }  // namespace
 
 void ParkingSpot::store(Handler handler, CancelHook* hook) {
-  auto& context = asio::query(asio::get_associated_executor(handler), asio::execution::context);
-  service_ = &service_of(context);
+  service_ = &service_of(asio::get_associated_executor(handler));
   service_->add(*this);
   auto slot = asio::get_associated_cancellation_slot(handler);
   handler_.emplace(std::move(handler));
@@ -106,7 +111,11 @@ void ParkingSpot::store(Handler handler, CancelHook* hook) {
 }
 
 void ParkingSpot::unpark() noexcept {
-  if (state_.exchange(State::woken, std::memory_order_acq_rel) != State::parked) return;
+  State state = state_.load(std::memory_order_acquire);
+  do {
+    if (state == State::woken || (state == State::parked && service_->ending())) return;
+  } while (!state_.compare_exchange_weak(state, State::woken, std::memory_order_acq_rel));
+  if (state == State::empty) return;
   service_->remove(*this);
   Handler handler = std::move(*handler_);
   handler_.reset();

@@ -212,7 +212,7 @@ struct FaultBetween : testing::Test {
 
 // 11
 TEST_F(FaultBetween, before_the_worker_reads_the_request) {
-  const auto lease = run_in(context, hold(pool, "attacked"));
+  auto lease = run_in(context, hold(pool, "attacked"));
   kill(lease->pid(), SIGSTOP);
   std::optional<int> sum;
   asio::co_spawn(context, lease->run<&add>(40, 2),
@@ -223,6 +223,7 @@ TEST_F(FaultBetween, before_the_worker_reads_the_request) {
   EXPECT_TRUE(run_until(context, [&] { return sum.has_value(); }));
   EXPECT_EQ(sum, 42) << "nothing had begun: the next worker did it";
   EXPECT_EQ(pool.status().deaths.lost, 1u);
+  lease.reset();
   expect_innocent_unharmed();
 }
 
