@@ -37,7 +37,7 @@ function(reeve_test name)
     return()
   endif()
   gtest_discover_tests(${program} TEST_PREFIX "${name}." TEST_FILTER "-*Full*" DISCOVERY_TIMEOUT 60
-                       PROPERTIES LABELS "ci\\;${name}" TIMEOUT 300)
+                       PROPERTIES LABELS "ci\\;${name}" TIMEOUT 120)
   # No test program needs a suite for the long counts; an empty list is fine.
   gtest_discover_tests(${program} TEST_PREFIX "${name}." TEST_FILTER "*Full*" TEST_LIST ${program}_full
                        DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "full\\;${name}" TIMEOUT 7200)
