@@ -52,8 +52,8 @@ class [[nodiscard]] WorkerLease {
   ///               throws: standard exceptions as themselves, others as RemoteError;
   ///               codec::EncodeError at once, codec::DecodeError; std::logic_error for a second
   ///               call at a time.
-  /// Cost:         2 us for small arguments on a worker that was busy of late, else 9; a copy of what
-  ///               it carries.
+  /// Cost:         2 us for small arguments on a worker that was busy of late, else 9; a copy of
+  ///               what it carries.
   template <auto Fn, class... Args>
   auto run(Args&&... args);
   template <auto Fn, class... Args>
