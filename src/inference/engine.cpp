@@ -72,11 +72,14 @@ asio::awaitable<InferenceResult> sample_on(WorkerLease& worker, std::shared_ptr<
   co_return result;
 }
 
-asio::awaitable<InferenceResult> infer(ResourcePool pool, std::shared_ptr<const Job> job) {
+asio::awaitable<InferenceResult> infer(ResourcePool pool, std::shared_ptr<const Job> job,
+                                       std::chrono::milliseconds queue_time_max) {
   const std::string task = task_of(job->data);
+  AcquireOptions waiting;
+  waiting.timeout = queue_time_max;
   for (std::size_t attempt = 0;; ++attempt) {
     try {
-      WorkerLease worker = co_await pool.acquire_worker(task);
+      WorkerLease worker = co_await pool.acquire_worker(task, waiting);
       InferenceResult result = co_await sample_on(worker, job);
       co_return result;
     } catch (const WorkerLostError&) {
@@ -93,6 +96,8 @@ struct Many {
   std::vector<LinkOutcome> outcomes;
   std::function<void(const LinkProgress&)> progress;
   std::mutex mutex;
+  std::mutex telling;          // progress is told one at a time, and never under the other lock
+  std::exception_ptr stopped;  // what progress threw
   std::size_t next = 0, lanes = 0;
   LinkProgress state;
   async::Gate ended;
@@ -102,19 +107,34 @@ struct Many {
     return next < jobs.size() ? next++ : jobs.size();
   }
   void finish(std::size_t i) {
-    const std::lock_guard lock(mutex);
-    ++state.done;
-    state.failed += outcomes[i].failure != nullptr;
-    state.link = outcomes[i].link;
-    if (progress) progress(state);
+    const std::lock_guard order(telling);
+    LinkProgress now;
+    {
+      const std::lock_guard lock(mutex);
+      ++state.done;
+      state.failed += outcomes[i].failure != nullptr;
+      state.link = outcomes[i].link;
+      now = state;
+    }
+    if (!progress || stopped) return;
+    try {
+      progress(now);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      stopped = std::current_exception();
+      next = jobs.size();
+    }
   }
 };
+
+// A lane waits for its worker as long as other lanes, or others, take.
+constexpr std::chrono::milliseconds queue_time = std::chrono::hours(24);
 
 asio::awaitable<void> lane(ResourcePool pool, std::shared_ptr<Many> many) {
   for (std::size_t i = many->take(); i < many->jobs.size(); i = many->take()) {
     LinkOutcome& outcome = many->outcomes[i];
     try {
-      InferenceResult result = co_await infer(pool, many->jobs[i]);
+      InferenceResult result = co_await infer(pool, many->jobs[i], queue_time);
       outcome.result.emplace(std::move(result));
     } catch (...) {
       outcome.failure = std::current_exception();
@@ -123,6 +143,22 @@ asio::awaitable<void> lane(ResourcePool pool, std::shared_ptr<Many> many) {
     many->finish(i);
   }
 }
+
+// When the caller gives up no further link is begun, and nobody is told of those that end.
+class Stop {
+ public:
+  explicit Stop(Many& many) noexcept : many_(many) {}
+  Stop(const Stop&) = delete;
+  ~Stop() {
+    const std::lock_guard order(many_.telling);
+    const std::lock_guard lock(many_.mutex);
+    many_.next = many_.jobs.size();
+    many_.progress = nullptr;
+  }
+
+ private:
+  Many& many_;
+};
 
 asio::awaitable<std::vector<LinkOutcome>> infer_many(ResourcePool pool,
                                                      std::shared_ptr<Many> many) {
@@ -133,7 +169,9 @@ asio::awaitable<std::vector<LinkOutcome>> infer_many(ResourcePool pool,
     if (running->fetch_sub(1) == 1) many->ended.open();
   };
   for (std::size_t i = 0; i < lanes; ++i) asio::co_spawn(executor, lane(pool, many), ended);
+  const Stop stop(*many);
   if (lanes > 0) co_await many->ended.wait();
+  if (many->stopped) std::rethrow_exception(many->stopped);
   co_return std::move(many->outcomes);
 }
 
@@ -145,7 +183,7 @@ const InferenceResult& LinkOutcome::value() const {
 }
 
 std::string LinkOutcome::error() const {
-  if (!failure) return {};
+  if (!failure) return result ? std::string() : "it was never begun";
   try {
     std::rethrow_exception(failure);
   } catch (const std::exception& e) {
@@ -164,7 +202,7 @@ asio::awaitable<InferenceResult> BayesianInferenceEngine::infer_mechanism(
     const CausalLink& link, const InferOptions& options) {
   auto job = std::make_shared<Job>(link, options);
   job->limit(pool_.config().worker_timeout);
-  return infer(pool_, std::move(job));
+  return infer(pool_, std::move(job), std::chrono::milliseconds(0));
 }
 
 asio::awaitable<std::vector<LinkOutcome>> BayesianInferenceEngine::infer_mechanisms(

@@ -299,13 +299,18 @@ LinkReport judge(const LinkData& data, std::vector<Fit> fits, const FitSettings&
   for (std::size_t i = 0; i < fits.size(); ++i) {
     const double p = report.fits[i].probability.value_or(i == report.best ? 1 : 0);
     if (p > 1e-9) append(mixed, strength[i], p);
-    if (!fits[i].mechanism->record().effect && report.fits[i].probability)
-      null_probability = *report.fits[i].probability;
+    if (report.conclusive && !fits[i].mechanism->record().effect) {
+      // Several may say "no effect"; one that was left out has next to no probability.
+      null_probability = report.fits[i].probability.value_or(0) +
+                         (std::isnan(null_probability) ? 0 : null_probability);
+    }
   }
   report.strength = summed_up(std::move(mixed), settings.interval);
   report.probability_effect = 1 - null_probability;
   const double up = report.strength.probability_positive;
-  report.probability_direction = std::max(up, 1 - up);
+  // Without a comparison the strength is the best fit's, and only a fit that holds has a direction.
+  const bool believed = report.conclusive || report.fits[report.best].status == Status::ok;
+  report.probability_direction = believed ? std::max(up, 1 - up) : std::nan("");
   Judge(data, fits, settings, report)();
   for (std::size_t i = 0; i < fits.size(); ++i)
     if (settings.keep == KeepDraws::all || (settings.keep == KeepDraws::best && i == report.best))

@@ -305,12 +305,16 @@ void ManagerState::resize(Entry& entry, std::size_t n_jobs) {
   }
   if (!pool) return;  // it is made with the new number
   const auto thread = background();
-  std::promise<void> done;
-  auto ended = done.get_future();
-  asio::co_spawn(thread->context(), pool->resize(n_jobs), [&](std::exception_ptr failure) {
-    failure ? done.set_exception(failure) : done.set_value();
+  if (thread->is_here()) {  // it cannot wait for itself; the pool follows when this handler ends
+    asio::co_spawn(thread->context(), pool->resize(n_jobs), asio::detached);
+    return;
+  }
+  auto done = std::make_shared<std::promise<void>>();
+  auto ended = done->get_future();
+  asio::co_spawn(thread->context(), pool->resize(n_jobs), [done](std::exception_ptr failure) {
+    failure ? done->set_exception(failure) : done->set_value();
   });
-  ended.get();  // resize never waits; on the background thread it is done already
+  ended.get();
 }
 
 }  // namespace reeve::detail

@@ -187,12 +187,13 @@ void ManagerState::reap_now() {
     sweep();
     return;
   }
-  std::promise<void> done;
-  asio::post(thread->context(), [this, &done] {
+  auto done = std::make_shared<std::promise<void>>();
+  auto ended = done->get_future();
+  asio::post(thread->context(), [this, done] {
     sweep();
-    done.set_value();
+    done->set_value();
   });
-  done.get_future().wait();
+  ended.wait();
 }
 
 // ------------------------------------------------------------------------------------------------

@@ -155,6 +155,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   ByteSize memory_usage(const Lease& lease) const;
   std::string_view device_of(const Lease& lease) const;
   int pid_of(const Lease& lease) const;
+  WorkerId id_of(const Lease& lease) const;
   std::span<std::byte> allocate(Lease& lease, std::size_t bytes);
   Journal& journal() noexcept { return journal_; }
 
@@ -208,11 +209,13 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void came_up(std::uint32_t slot);
   void ready(std::uint32_t slot);
   void start_failed(std::uint32_t slot, std::string reason);
+  void died_starting(std::uint32_t slot, const Death& death);
   void retire(std::uint32_t slot, Cause cause);
   void revoke(std::uint32_t slot, Cause cause, std::shared_ptr<const Evidence> evidence,
               std::string reason);
   void wake_caller(Lease& lease) noexcept;
   void run_initializer(std::uint32_t slot);
+  void arm_initializer(std::uint32_t slot);
   void finish_initializer(std::uint32_t slot);
   void replace(std::uint32_t slot);
   void count_death(Cause cause) noexcept;
@@ -232,12 +235,14 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
     return s == WorkerState::starting || s == WorkerState::backoff;
   }
   std::size_t live() const noexcept { return live_; }
-  std::size_t starting() const noexcept { return starting_; }
+  std::size_t starting() const noexcept { return starting_ - rehiring_; }  // for anybody
   bool surplus() const noexcept { return live() > max_workers_; }
 
   // core_rehire.cpp
   bool rehire(std::uint32_t slot, const Death& death);
   void resume_lease(std::uint32_t slot);
+  void set_rehiring(Lease& lease, bool rehiring) noexcept;
+  void watch_again(const Slot& slot);
 
   // core_call.cpp
   bool collect();
@@ -306,6 +311,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   std::size_t active_ = 0;
   std::size_t live_ = 0;      // starting, idle or leased
   std::size_t starting_ = 0;  // starting or in backoff
+  std::size_t rehiring_ = 0;  // of these, those that a lease waits for
   std::size_t quarantined_ = 0;
   std::uint64_t next_incarnation_ = 1;
   unsigned start_failures_ = 0;  // in a row, over all slots

@@ -337,7 +337,9 @@ void Core::end_lease(Lease& lease, bool discard) {
   if (lease.calling && lease.submitted) {
     retire(number, Cause::cancelled);
   } else if (slot.state == WorkerState::starting) {  // rehired: it comes up for somebody else
-    return;
+    set_rehiring(lease, false);
+    if (lease.buffers) slot.port->end_lease();
+    if (slot.initializing) arm_initializer(number);
   } else if (discard || lease.dirt != 0 || worn_out(slot) || surplus()) {
     retire(number, Cause::none);
   } else {

@@ -28,7 +28,8 @@ class CallHook final : public async::CancelHook {
     }
     lease_.caller = nullptr;
     std::erase(core_.busy_, lease_.slot);
-    core_.backend_->kill(lease_.slot, lease_.worker.incarnation, Cause::cancelled);
+    // The slot's worker, which may have followed the one that the lease was granted.
+    core_.backend_->kill(lease_.slot, core_.slots_[lease_.slot].incarnation, Cause::cancelled);
     core_.revoke(lease_.slot, Cause::cancelled, std::make_shared<const Evidence>(), {});
     return true;
   }
@@ -50,6 +51,7 @@ void Core::begin_call(Lease& lease) {
   lease.calling = true;
   lease.submitted = lease.replied = false;
   ++lease.owners;
+  if (lease.rehiring) return;  // written for the worker that died, sent to the next one
   lease.port = slots_[lease.slot].port;
   lease.pid = slots_[lease.slot].pid;
 }
@@ -69,7 +71,7 @@ void Core::end_call(Lease& lease) noexcept {
     std::uint64_t word = cell.word.load(std::memory_order_relaxed);
     if (LeaseWord(word).cause() == Cause::active &&
         cell.word.compare_exchange_strong(word, LeaseWord(word).with(Cause::cancelled).bits())) {
-      backend_->kill(lease.slot, lease.worker.incarnation, Cause::cancelled);
+      backend_->kill(lease.slot, slots_[lease.slot].incarnation, Cause::cancelled);
       revoke(lease.slot, Cause::cancelled, std::make_shared<const Evidence>(),
              "its call was given up");
     }
@@ -120,8 +122,8 @@ void Core::submit(Lease& lease) {
     lease.port = slot.port;
     lease.pid = slot.pid;
   }
-  busy_.push_back(lease.slot);
   slot.port->submit(*lease.call_task, lease.task, lease.call_limit);
+  busy_.push_back(lease.slot);
   lease.sent_at = clock_.now();
   look_out(lease.sent_at);
 }
@@ -143,6 +145,7 @@ boost::asio::awaitable<void> Core::complete(Lease& lease, const codec::TaskDescr
     const std::lock_guard lock(mutex_);
     if (lease.failure != nullptr) throw_failure(*lease.failure);
     if (detached_) throw PoolClosedError("the execution context of this pool was destroyed");
+    if (lease.released) throw std::logic_error("the lease of this call was given back before it");
     arm_call(lease, limits);
     lease.progress = limits.progress ? &limits.progress : nullptr;
     lease.caller = &spot;
@@ -150,7 +153,15 @@ boost::asio::awaitable<void> Core::complete(Lease& lease, const codec::TaskDescr
     lease.call_memory = limits.memory < config_.worker_memory ? limits.memory : ByteSize{};
     lease.call_task = &task;
     lease.call_limit = limits.memory.bytes();
-    if (slots_[lease.slot].state == WorkerState::leased) submit(lease);
+    if (slots_[lease.slot].state == WorkerState::leased) {
+      try {
+        submit(lease);
+      } catch (...) {
+        lease.caller = nullptr;
+        lease.submitted = false;
+        throw;
+      }
+    }
   }
   co_await spot.park(&hook);
   if (spot.cancelled()) {

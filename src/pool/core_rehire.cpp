@@ -31,13 +31,26 @@ bool Core::rehire(std::uint32_t number, const Death& death) {
   if (slot.announced) note_worker(EventKind::death, number, audit::Cause::lost, &death);
   lease->number = ++lease_number_;
   note_acquire(lease->number, lease->task, now_ns());
-  lease->rehiring = true;
+  set_rehiring(*lease, true);
+  if (!lease->calling) lease->port = slot.port;  // where arguments are written meanwhile
   std::erase(busy_, number);
   slot.port.reset();
   slot.pid = 0;
   set_state(slot, WorkerState::empty);
   start(number);
   return true;
+}
+
+void Core::set_rehiring(Lease& lease, bool rehiring) noexcept {
+  rehiring_ += rehiring;
+  rehiring_ -= lease.rehiring;
+  lease.rehiring = rehiring;
+}
+
+// Between two workers the warden had nobody to watch, and has forgotten when to look.
+void Core::watch_again(const Slot& slot) {
+  const std::int64_t due = std::min(slot.cell->deadline.load(), now_ns() + first_look_);
+  if (!backend_->watch(due)) need_alarm(due);
 }
 
 // The next worker is there. If the lease's time is up meanwhile, its death follows.
@@ -47,10 +60,10 @@ void Core::resume_lease(std::uint32_t number) {
   if (LeaseWord(slot.cell->word.load()).cause() != Cause::active) return;
   set_state(slot, WorkerState::leased);
   ++slot.leases_of_worker;
-  lease.rehiring = false;
+  set_rehiring(lease, false);
   lease.worker = {number, slot.incarnation};
   if (journal_.on()) note_grant(lease, now_ns() - lease.granted_at);
-  if (!backend_->watch(lease.deadline)) need_alarm(lease.deadline);
+  watch_again(slot);
   if (!lease.calling || !lease.submitted) return;
   try {
     submit(lease);

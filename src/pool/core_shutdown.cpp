@@ -165,7 +165,8 @@ void Core::close() noexcept {
   end_idle();
   for (std::uint32_t number = 0; number < slots_.size(); ++number) {
     slots_[number].surplus = true;
-    if (slots_[number].state == WorkerState::starting) retire(number, Cause::none);
+    const bool starts = slots_[number].state == WorkerState::starting;
+    if (starts && slots_[number].lease == nullptr) retire(number, Cause::none);
   }
   let_go_if_done();
 }

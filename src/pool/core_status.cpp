@@ -98,6 +98,12 @@ std::string_view Core::device_of(const Lease& lease) const {
   return slots_[lease.slot].device;
 }
 
+WorkerId Core::id_of(const Lease& lease) const {
+  if (foreign()) return {};
+  const std::lock_guard lock(mutex_);
+  return lease.worker;
+}
+
 int Core::pid_of(const Lease& lease) const {
   if (foreign()) return 0;
   const std::lock_guard lock(mutex_);
@@ -110,6 +116,9 @@ std::span<std::byte> Core::allocate(Lease& lease, std::size_t bytes) {
   const std::lock_guard lock(mutex_);
   if (lease.failure != nullptr) throw_failure(*lease.failure);
   if (lease.calling) throw std::logic_error("make buffers before the call that uses them");
+  if (lease.rehiring) {
+    throw Error("the worker of task '" + lease.task + "' died and is being replaced; try again");
+  }
   lease.buffers = true;
   return slots_[lease.slot].port->allocate(bytes);
 }

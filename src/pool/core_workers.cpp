@@ -71,6 +71,7 @@ void Core::on_started(std::uint32_t number, std::uint64_t incarnation, int pid) 
   ++spawns_;
   slot.announced = true;
   note_worker(EventKind::spawn, number, audit::Cause::none);
+  if (slot.lease != nullptr) watch_again(slot);
   if (slot.port->replied()) return came_up(number);
   busy_.push_back(number);
 }
@@ -84,19 +85,21 @@ void Core::came_up(std::uint32_t number) {
   }
 }
 
+void Core::arm_initializer(std::uint32_t number) {
+  Slot& slot = slots_[number];
+  const std::int64_t due = now_ns() + lease_time_;
+  slot.cell->deadline.store(due, std::memory_order_relaxed);
+  slot.cell->word.store(LeaseWord(++slot.serial, Cause::active).bits(), std::memory_order_seq_cst);
+  if (!backend_->watch(due)) need_alarm(due);
+}
+
 void Core::run_initializer(std::uint32_t number) {
   Slot& slot = slots_[number];
   const RecordedCall& call = *config_.initializer.call();
   codec::Writer& arguments = slot.port->begin_arguments();
   arguments.write(call.arguments.bytes().data(), call.arguments.bytes().size());
   slot.initializing = true;
-  if (slot.lease == nullptr) {  // else in the time of the lease that waits for it
-    process::BoardSlot& cell = *slots_[number].cell;
-    const std::int64_t due = now_ns() + lease_time_;
-    cell.deadline.store(due, std::memory_order_relaxed);
-    cell.word.store(LeaseWord(++slot.serial, Cause::active).bits(), std::memory_order_seq_cst);
-    if (!backend_->watch(due)) need_alarm(due);
-  }
+  if (slot.lease == nullptr) arm_initializer(number);  // else in the time of the lease that waits
   busy_.push_back(number);
   slot.port->submit(*call.task, "initializer", 0);
 }
@@ -230,6 +233,7 @@ void Core::revoke(std::uint32_t number, Cause cause, std::shared_ptr<const Evide
   slot.ending_for = cause;
   count_death(cause);
   note_end(*lease, cause, lease->failure->evidence.get());
+  set_rehiring(*lease, false);
   wake_caller(*lease);
 }
 
@@ -266,16 +270,31 @@ std::shared_ptr<Evidence> Core::evidence_of(std::uint32_t number, const Death& d
   return evidence;
 }
 
+// A worker that died before it could be used: its start failed.
+void Core::died_starting(std::uint32_t number, const Death& death) {
+  Slot& slot = slots_[number];
+  if (!slot.start_fault.empty()) return start_failed(number, std::move(slot.start_fault));
+  std::string how = death.by_signal ? fmt::format("it died by {}", signal_name(death.status))
+                                    : fmt::format("it exited with status {}", death.status);
+  if (!death.reason.empty()) how = death.reason;
+  if (!death.tail.empty()) how += "; its last output: " + death.tail;
+  start_failed(number, (slot.initializing ? "its initializer ended it: " : "") + how);
+}
+
 void Core::on_died(std::uint32_t number, std::uint64_t incarnation, Death death) {
   Slot& slot = slots_[number];
   if (slot.incarnation != incarnation) return;
   if (rehire(number, death)) return;
-  const bool was_starting = slot.state == WorkerState::starting && slot.lease == nullptr;
+  const bool undecided =
+      slot.lease == nullptr ||
+      (slot.lease->rehiring && LeaseWord(slot.cell->word.load()).cause() == Cause::active);
+  const bool was_starting = slot.state == WorkerState::starting && undecided && !slot.retiring;
   if (slot.state == WorkerState::quarantined) count_quarantined(-1);
   const Cause noted = death.cause != Cause::none ? death.cause : slot.ending_for;
-  if (slot.lease != nullptr) {
+  if (slot.lease != nullptr && !was_starting) {
     const bool decided = LeaseWord(slots_[number].cell->word.load()).cause() != Cause::active;
-    const bool answered = !decided && slot.port->replied() &&
+    const bool answered = !decided && slot.state == WorkerState::leased && slot.lease->submitted &&
+                          slot.lease->port == slot.port && slot.port->replied() &&
                           std::find(busy_.begin(), busy_.end(), number) != busy_.end();
     if (answered) {
       // It died after its reply was complete: the result counts, later calls do not.
@@ -318,15 +337,7 @@ void Core::on_died(std::uint32_t number, std::uint64_t incarnation, Death death)
   slot.pid = 0;
   std::erase(idle_, number);
   std::erase(busy_, number);
-  if (was_starting && !slot.retiring) {
-    if (!slot.start_fault.empty()) return start_failed(number, std::move(slot.start_fault));
-    std::string how = death.by_signal ? fmt::format("it died by {}", signal_name(death.status))
-                                      : fmt::format("it exited with status {}", death.status);
-    if (!death.reason.empty()) how = death.reason;
-    if (!death.tail.empty()) how += "; its last output: " + death.tail;
-    start_failed(number, (slot.initializing ? "its initializer ended it: " : "") + how);
-    return;
-  }
+  if (was_starting) return died_starting(number, death);
   if (slot.state == WorkerState::backoff)
     return;  // a failed initializer's process; the retry is scheduled
   set_state(slot, WorkerState::empty);

@@ -1,6 +1,7 @@
 // Rating the time stamp counter against the system's clock.
 #include "pool/fast_clock.hpp"
 
+#include <cmath>
 #include <fstream>
 #include <string>
 
@@ -45,9 +46,13 @@ std::int64_t FastClock::read() noexcept {
   const std::int64_t span = now - read_at_;
   if (read_at_ != 0 && span < span_min && ticks > ticks_) return last_;  // too short to rate
   if (read_at_ != 0 && span < span_max && ticks > ticks_) {
+    // A machine that was suspended counted on while its clock stood: such a rate is not believed.
     const double rate = static_cast<double>(span) / static_cast<double>(ticks - ticks_);
+    const bool first = rate_ == 0;
+    const bool plausible = first ? rate > 0.1 && rate < 2 : std::abs(rate / rate_ - 1) < 0.01;
+    rate_ = plausible ? rate : 0;
     ns_per_tick_ = static_cast<std::uint64_t>(rate * 0x1p32);
-    horizon_ = static_cast<std::uint64_t>(static_cast<double>(span_min) / rate);
+    horizon_ = plausible ? static_cast<std::uint64_t>(static_cast<double>(span_min) / rate) : 0;
   } else {
     horizon_ = 0;
   }

@@ -38,6 +38,7 @@ class FastClock {
   std::uint64_t ticks_ = 0;
   std::uint64_t horizon_ = 0;      // ticks that may be counted; 0: none
   std::uint64_t ns_per_tick_ = 0;  // times 2^32; with a horizon of a millisecond nothing overflows
+  double rate_ = 0;                // the same, as measured last; 0: not believed
   std::int64_t read_at_ = 0;
   std::int64_t last_ = 0;
 };

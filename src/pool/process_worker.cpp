@@ -66,7 +66,8 @@ void ProcessWorker::submit(const codec::TaskDescriptor& task, std::string_view t
 }
 
 bool ProcessWorker::replied() const noexcept {
-  return channel_.header().reply.load(std::memory_order_acquire) == number_;
+  // Sequentially consistent: "the program sleeps" must be visible before this looks.
+  return channel_.header().reply.load(std::memory_order_seq_cst) == number_;
 }
 
 bool ProcessWorker::untouched() const noexcept {

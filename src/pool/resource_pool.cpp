@@ -84,7 +84,7 @@ void WorkerLease::discard() && noexcept {
 }
 
 WorkerId WorkerLease::id() const noexcept {
-  return lease_ != nullptr ? lease_->worker : WorkerId{};
+  return lease_ != nullptr ? core_->id_of(*lease_) : WorkerId{};
 }
 std::string_view WorkerLease::task() const noexcept {
   return lease_ != nullptr ? std::string_view(lease_->task) : std::string_view{};

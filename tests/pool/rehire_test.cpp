@@ -1,6 +1,7 @@
 // Workers that die before the lease's first call has begun: the lease goes on with another.
 #include <reeve/pool/worker_lease.hpp>
 
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -153,6 +154,110 @@ TEST(PoolRehire, a_lease_may_end_while_its_worker_starts) {
     EXPECT_EQ(pool.status().active_tasks, 0U);
     expect_audit_holds(pool);
   }
+}
+
+void hang_if_told(std::string path) {
+  if (access(path.c_str(), F_OK) == 0) pause();
+}
+void throw_if_told(std::string path) {
+  if (access(path.c_str(), F_OK) == 0) throw std::runtime_error("told to throw");
+}
+
+/// While the file is there the initializers above fail.
+class Order {
+ public:
+  ~Order() { unlink(path.c_str()); }
+  void give() const { close(open(path.c_str(), O_CREAT | O_CLOEXEC, 0600)); }
+  const std::string path = "/tmp/reeve-rehire-" + std::to_string(getpid());
+};
+
+// Nobody but the lease's own deadline ends an initializer that hangs between two workers.
+TEST(PoolRehire, the_deadline_holds_while_the_next_worker_sets_itself_up) {
+  asio::io_context context;
+  const Order order;
+  ResourceConfig config = small_config();
+  config.max_workers = 1;
+  config.worker_timeout = 300ms;
+  config.initializer = Initializer::make<&hang_if_told>(order.path);
+  ResourcePool pool(context.get_executor(), config);
+  auto lease = run_in(context, hold(pool, "late"));
+  order.give();
+  kill(lease->pid(), SIGKILL);
+  EXPECT_TRUE(run_until(context, [&] { return lease->revoked(); }));
+  EXPECT_THROW(lease->rethrow_cause(), WorkerTimeoutError);
+  unlink(order.path.c_str());
+  expect_pool_works(context, pool);
+}
+
+TEST(PoolRehire, a_next_worker_that_cannot_start_is_told_as_lost) {
+  asio::io_context context;
+  const Order order;
+  ResourceConfig config = small_config();
+  config.max_workers = 1;
+  config.initializer = Initializer::make<&throw_if_told>(order.path);
+  ResourcePool pool(context.get_executor(), config);
+  auto lease = run_in(context, hold(pool, "unlucky"));
+  order.give();
+  kill(lease->pid(), SIGKILL);
+  EXPECT_TRUE(run_until(context, [&] { return lease->revoked(); }));
+  try {
+    lease->rethrow_cause();
+    FAIL() << "it goes on";
+  } catch (const WorkerLostError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("told to throw"));
+  }
+  lease.reset();
+  unlink(order.path.c_str());
+  EXPECT_TRUE(run_until(context, [&] {
+    try {
+      return run_in(context, call_once<&add>(pool, "again", 20, 22)) == 42;
+    } catch (const Error&) {
+      return false;
+    }
+  }));
+  expect_audit_holds(pool);
+}
+
+// Arguments that are written while the next worker's initializer runs are not its own.
+TEST(PoolRehire, arguments_written_meanwhile_arrive) {
+  asio::io_context context;
+  ResourceConfig config = small_config();
+  config.initializer = Initializer::make<&hang_if_told>(std::string(200, 'x'));
+  ResourcePool pool(context.get_executor(), config);
+  auto lease = run_in(context, hold(pool, "quick"));
+  const int first = lease->pid();
+  kill(first, SIGKILL);
+  ASSERT_TRUE(run_until(context, [&] { return lease->pid() != first; }));
+  EXPECT_EQ(run_in(context, lease->run<&add>(20, 22)), 42);
+}
+
+// A waiter gets a worker of its own beside a lease whose worker is being replaced.
+TEST(PoolRehire, others_do_not_wait_for_it) {
+  asio::io_context context;
+  const Order order;
+  ResourceConfig config = small_config();
+  config.worker_timeout = 2s;
+  config.initializer = Initializer::make<&hang_if_told>(order.path);
+  ResourcePool pool(context.get_executor(), config);
+  auto lease = run_in(context, hold(pool, "slow"));
+  order.give();
+  const int first = lease->pid();
+  kill(first, SIGKILL);
+  ASSERT_TRUE(run_until(context, [&] { return lease->pid() != first; }));
+  usleep(50'000);
+  unlink(order.path.c_str());
+  expect_pool_works(context, pool);
+  EXPECT_FALSE(lease->revoked());
+}
+
+TEST(PoolRehire, a_call_that_outlives_its_lease_is_refused) {
+  asio::io_context context;
+  ResourcePool pool(context.get_executor(), small_config());
+  auto lease = run_in(context, hold(pool, "gone"));
+  auto call = lease->run<&add>(1, 2);
+  lease.reset();
+  EXPECT_THROW(run_in(context, std::move(call)), std::logic_error);
+  expect_pool_works(context, pool);
 }
 
 // The lease's deadline goes on while its worker is replaced.

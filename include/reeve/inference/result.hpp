@@ -72,7 +72,8 @@ struct LinkReport {
   bool conclusive = false;           ///< probabilities are there
   std::vector<std::string> reasons;  ///< why not
   double probability_effect = 0;     ///< 1 - P(null); NaN when inconclusive or without a null
-  double probability_direction = 0;  ///< of the sign of `strength`, at least 0.5
+  double probability_direction = 0;  ///< of the sign of `strength`, at least 0.5; NaN when
+                                     ///< inconclusive and the best fit is not `ok`
   Strength strength;                 ///< averaged over the mechanisms by their probabilities
   NecessityTest necessity;
   bool deadline_reached = false;
