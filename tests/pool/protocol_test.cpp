@@ -246,7 +246,7 @@ TEST(ProtocolLoad, workers_die_while_arguments_are_written) {
   asio::io_context context;
   ResourceConfig config = small_config();
   config.max_workers = 10;
-  config.worker_memory = 512_MiB;
+  config.worker_memory = 4_GiB;  // a thread sanitizer keeps a shadow of all that is copied
   ResourcePool pool(context.get_executor(), config);
   Deliveries count;
   for (const std::size_t size : {64u << 10, 1u << 20, 50u << 20}) {
