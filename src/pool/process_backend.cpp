@@ -3,8 +3,8 @@
 
 #include <fmt/format.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -15,6 +15,7 @@
 #include <reeve/os/fd.hpp>
 #include <reeve/os/topology.hpp>
 
+#include "pool/board.hpp"
 #include "pool/core.hpp"
 #include "pool/mechanisms.hpp"
 #include "pool/pool_group.hpp"
@@ -26,13 +27,10 @@ namespace reeve::detail {
 namespace {
 
 namespace asio = boost::asio;
-using process::BoardHeader;
 using process::BoardSlot;
 using process::Command;
 using process::MessageKind;
 using process::Report;
-
-constexpr std::uint32_t slot_capacity = 4096 + 64;
 
 class ProcessBackend final : public Backend {
  public:
@@ -43,13 +41,14 @@ class ProcessBackend final : public Backend {
   std::shared_ptr<Worker> start(std::uint32_t slot, std::uint64_t incarnation,
                                 std::string_view device) override;
   void kill(std::uint32_t slot, std::uint64_t incarnation, Cause cause) override;
-  BoardSlot& cell(std::uint32_t slot) override { return slots_[slot]; }
-  bool watch(std::int64_t due) override;
+  BoardSlot& cell(std::uint32_t slot) override { return board_.slot(slot); }
+  bool watch(std::int64_t due) override {
+    board_.arm(due);
+    return true;
+  }
   bool watches() const noexcept override { return true; }
   Capabilities capabilities() const override;
-  void set_sleeping(bool sleeps) noexcept override {
-    hub_->program_sleeps.store(sleeps ? 1 : 0, std::memory_order_seq_cst);
-  }
+  void set_sleeping(bool sleeps) noexcept override { board_.set_sleeping(sleeps); }
   void detach() noexcept override;
 
  private:
@@ -60,10 +59,11 @@ class ProcessBackend final : public Backend {
   };
 
   PoolGroup make_group() const;
-  void make_board(const ResourceConfig& config);
+  Board make_board();
   void place(std::uint32_t slot, Command& command) const;
   void launch();
   void listen();
+  void await_end();
   void read_reports();
   void handle(const Report& report);
   void listen_to(std::uint32_t slot, std::uint64_t incarnation);
@@ -87,14 +87,9 @@ class ProcessBackend final : public Backend {
   PoolGroup group_;
   std::optional<os::Topology> topology_;
   process::WorkerSettings settings_;
-  os::UniqueFd board_fd_;
-  os::UniqueFd hub_fd_;
-  os::UniqueFd wake_;
-  std::size_t board_bytes_ = 0;
-  BoardHeader* board_ = nullptr;
-  BoardSlot* slots_ = nullptr;
-  process::HubPage* hub_ = nullptr;
+  Board board_;
   std::optional<asio::posix::stream_descriptor> socket_;
+  std::optional<asio::posix::stream_descriptor> life_;  // the warden's pidfd, where there is one
   pid_t warden_ = -1;
   unsigned warden_threads_ = 0;
   ByteSize baseline_;
@@ -113,59 +108,40 @@ ProcessBackend::ProcessBackend(BackendEvents& events, std::weak_ptr<Core> owner,
       quiet_(quiet),
       mutex_(mutex),
       config_(config),
-      group_(make_group()) {
+      group_(make_group()),
+      board_(make_board()) {
   if (config.bind != Bind::none) topology_.emplace(os::Topology::read());
-  make_board(config);
 }
 
 PoolGroup ProcessBackend::make_group() const {
   return config_.use_cgroup ? PoolGroup(os::find_own_cgroup()) : PoolGroup::declined();
 }
 
-void ProcessBackend::make_board(const ResourceConfig& config) {
-  const std::string text = settings_text(config);
-  settings_ = worker_settings(config, text.size());
-  enter_group(settings_, group_, config);
-  board_fd_ = os::UniqueFd(memfd_create("reeve-board", MFD_CLOEXEC));
-  hub_fd_ = os::UniqueFd(memfd_create("reeve-hub", MFD_CLOEXEC));
-  wake_ = os::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  board_bytes_ = process::board_bytes(slot_capacity, text.size());
-  if (!board_fd_ || !hub_fd_ || !wake_ ||
-      ftruncate(board_fd_.get(), static_cast<off_t>(board_bytes_)) != 0 ||
-      ftruncate(hub_fd_.get(), sizeof(process::HubPage)) != 0) {
-    throw_errno("making the pool's board");
-  }
-  void* board = mmap(nullptr, board_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, board_fd_.get(), 0);
-  void* hub =
-      mmap(nullptr, sizeof(process::HubPage), PROT_READ | PROT_WRITE, MAP_SHARED, hub_fd_.get(), 0);
-  if (board == MAP_FAILED || hub == MAP_FAILED) throw_errno("mapping the pool's board");
-  board_ = static_cast<BoardHeader*>(board);
-  board_->magic = process::board_magic;
-  board_->slot_count = slot_capacity;
-  board_->settings = settings_;
-  board_->armed_until.store(process::never);
-  slots_ = reinterpret_cast<BoardSlot*>(board_ + 1);
-  std::memcpy(static_cast<void*>(slots_ + slot_capacity), text.data(), text.size());
-  hub_ = static_cast<process::HubPage*>(hub);
-  hub_->program_sleeps.store(1);
+Board ProcessBackend::make_board() {
+  const std::string text = settings_text(config_);
+  settings_ = worker_settings(config_, text.size());
+  enter_group(settings_, group_, config_);
+  return Board(settings_, text);
 }
 
 ProcessBackend::~ProcessBackend() {
-  if (board_ != nullptr) munmap(board_, board_bytes_);
-  if (hub_ != nullptr) munmap(hub_, sizeof(process::HubPage));
   group_.remove();  // else by the warden, when it has buried everybody
 }
 
 void ProcessBackend::launch() {
-  process::Launched launched = process::launch_warden(board_fd_.get(), hub_fd_.get(), wake_.get());
+  process::Launched launched =
+      process::launch_warden(board_.fd(), board_.hub_fd(), board_.wake_fd());
   warden_ = launched.pid;
-  board_->armed_until.store(process::never);
+  board_.disarm();
   socket_.emplace(executor_, launched.socket.release());
   socket_->non_blocking(true);
+  const int life = static_cast<int>(syscall(SYS_pidfd_open, warden_, 0));
+  if (life >= 0) life_.emplace(executor_, life);
   asio::post(executor_, [weak = owner_, this] {
     if (const auto owner = weak.lock()) {
       const std::lock_guard lock(mutex_);
       listen();
+      await_end();
     }
   });
 }
@@ -183,6 +159,24 @@ void ProcessBackend::listen() {
                         read_reports();
                         listen();
                       });
+  quiet_.started();
+}
+
+// The socket alone would not do: what the warden has just forked holds it open too, and may be
+// stopped.
+void ProcessBackend::await_end() {
+  if (!life_) return;
+  life_->async_wait(
+      asio::posix::stream_descriptor::wait_read,
+      [weak = owner_, this, warden = warden_, quiet = quiet_](const boost::system::error_code& e) {
+        quiet.resumed();
+        const auto owner = weak.lock();
+        if (!owner) return;
+        const std::lock_guard lock(mutex_);
+        if (e || !socket_ || warden != warden_) return;
+        read_reports();  // the last ones
+        if (socket_) warden_lost("its warden ended");
+      });
   quiet_.started();
 }
 
@@ -240,16 +234,17 @@ void ProcessBackend::handle(const Report& report) {
 // A warden that died took its workers along (PR_SET_PDEATHSIG); the next start makes a new one.
 void ProcessBackend::warden_lost(const char* how) {
   socket_.reset();
+  life_.reset();
   warden_ = -1;
   outbox_.clear();
-  board_->armed_until.store(process::never);
+  board_.disarm();
   // What PR_SET_PDEATHSIG does not reach, the group does. A killed group is not used again.
   if (!group_.path().empty()) {
     group_.kill();
     group_.remove();
     group_ = make_group();
     enter_group(settings_, group_, config_);
-    enter_group(board_->settings, group_, config_);
+    enter_group(board_.settings(), group_, config_);
   }
   for (std::uint32_t slot = 0; slot < living_.size(); ++slot) {
     const std::uint64_t incarnation = std::exchange(living_[slot], 0);
@@ -257,7 +252,7 @@ void ProcessBackend::warden_lost(const char* how) {
     bells_[slot]->stream.reset();
     Death death;
     death.cause = Cause::lost;
-    const process::LeaseWord word{slots_[slot].word.load()};
+    const process::LeaseWord word{board_.slot(slot).word.load()};
     if (word.cause() != Cause::active && word.cause() != Cause::none) death.cause = word.cause();
     death.by_signal = true;
     death.status = 9;
@@ -387,17 +382,10 @@ void ProcessBackend::flush() {
   }
 }
 
-bool ProcessBackend::watch(std::int64_t due) {
-  if (board_->armed_until.load(std::memory_order_seq_cst) > due) {
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const auto n = write(wake_.get(), &one, sizeof one);
-  }
-  return true;
-}
-
 void ProcessBackend::detach() noexcept {
   // The warden sees the end of its socket and kills everything that is left.
   socket_.reset();
+  life_.reset();
   bells_.clear();
   outbox_.clear();
 }
