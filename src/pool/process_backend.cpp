@@ -1,17 +1,12 @@
-// The link to the warden: commands out, reports in, bells to wake by.
+// What happens to process workers: starts, deaths, bells, and the loss of their warden.
 #include "pool/process_backend.hpp"
 
 #include <fmt/format.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/post.hpp>
-#include <cerrno>
 #include <cstring>
-#include <deque>
 #include <reeve/os/fd.hpp>
 #include <reeve/os/topology.hpp>
 
@@ -20,8 +15,8 @@
 #include "pool/mechanisms.hpp"
 #include "pool/pool_group.hpp"
 #include "pool/process_worker.hpp"
+#include "pool/warden_link.hpp"
 #include "process/launch.hpp"
-#include "process/protocol.hpp"
 
 namespace reeve::detail {
 namespace {
@@ -32,7 +27,7 @@ using process::Command;
 using process::MessageKind;
 using process::Report;
 
-class ProcessBackend final : public Backend {
+class ProcessBackend final : public Backend, private LinkEvents {
  public:
   ProcessBackend(BackendEvents& events, std::weak_ptr<Core> owner, asio::any_io_executor executor,
                  async::QuietWait quiet, std::mutex& mutex, const ResourceConfig& config);
@@ -62,21 +57,9 @@ class ProcessBackend final : public Backend {
   Board make_board();
   void place(std::uint32_t slot, Command& command) const;
   void launch();
-  void listen();
-  void await_end();
-  void read_reports();
-  void handle(const Report& report);
+  void on_report(const Report& report) override;
+  void on_warden_ended() override;
   void listen_to(std::uint32_t slot, std::uint64_t incarnation);
-  void send(const Command& command, int channel, int bell);
-  bool post(const Command& command, int channel, int bell);
-  void flush();
-  void warden_lost(const char* how);
-
-  struct Outgoing {
-    Command command;
-    os::UniqueFd channel;
-    os::UniqueFd bell;
-  };
 
   BackendEvents& events_;
   std::weak_ptr<Core> owner_;
@@ -88,15 +71,11 @@ class ProcessBackend final : public Backend {
   std::optional<os::Topology> topology_;
   process::WorkerSettings settings_;
   Board board_;
-  std::optional<asio::posix::stream_descriptor> socket_;
-  std::optional<asio::posix::stream_descriptor> life_;  // the warden's pidfd, where there is one
-  pid_t warden_ = -1;
+  WardenLink link_;
   unsigned warden_threads_ = 0;
   ByteSize baseline_;
   std::vector<std::shared_ptr<Bell>> bells_;
   std::vector<std::uint64_t> living_;  // incarnation per slot, 0: none
-  std::deque<Outgoing> outbox_;
-  bool flushing_ = false;
 };
 
 ProcessBackend::ProcessBackend(BackendEvents& events, std::weak_ptr<Core> owner,
@@ -109,7 +88,8 @@ ProcessBackend::ProcessBackend(BackendEvents& events, std::weak_ptr<Core> owner,
       mutex_(mutex),
       config_(config),
       group_(make_group()),
-      board_(make_board()) {
+      board_(make_board()),
+      link_(*this, owner_, executor_, quiet_, mutex_) {
   if (config.bind != Bind::none) topology_.emplace(os::Topology::read());
 }
 
@@ -131,72 +111,11 @@ ProcessBackend::~ProcessBackend() {
 void ProcessBackend::launch() {
   process::Launched launched =
       process::launch_warden(board_.fd(), board_.hub_fd(), board_.wake_fd());
-  warden_ = launched.pid;
   board_.disarm();
-  socket_.emplace(executor_, launched.socket.release());
-  socket_->non_blocking(true);
-  const int life = static_cast<int>(syscall(SYS_pidfd_open, warden_, 0));
-  if (life >= 0) life_.emplace(executor_, life);
-  asio::post(executor_, [weak = owner_, this] {
-    if (const auto owner = weak.lock()) {
-      const std::lock_guard lock(mutex_);
-      listen();
-      await_end();
-    }
-  });
+  link_.open(std::move(launched.socket), launched.pid);
 }
 
-void ProcessBackend::listen() {
-  if (!socket_) return;
-  socket_->async_wait(asio::posix::stream_descriptor::wait_read,
-                      [weak = owner_, this, warden = warden_,
-                       quiet = quiet_](const boost::system::error_code& error) {
-                        quiet.resumed();
-                        const auto owner = weak.lock();
-                        if (!owner) return;
-                        const std::lock_guard lock(mutex_);
-                        if (error || !socket_ || warden != warden_) return;
-                        read_reports();
-                        listen();
-                      });
-  quiet_.started();
-}
-
-// The socket alone would not do: what the warden has just forked holds it open too, and may be
-// stopped.
-void ProcessBackend::await_end() {
-  if (!life_) return;
-  life_->async_wait(
-      asio::posix::stream_descriptor::wait_read,
-      [weak = owner_, this, warden = warden_, quiet = quiet_](const boost::system::error_code& e) {
-        quiet.resumed();
-        const auto owner = weak.lock();
-        if (!owner) return;
-        const std::lock_guard lock(mutex_);
-        if (e || !socket_ || warden != warden_) return;
-        read_reports();  // the last ones
-        if (socket_) warden_lost("its warden ended");
-      });
-  quiet_.started();
-}
-
-void ProcessBackend::read_reports() {
-  for (;;) {
-    Report report{};
-    const ssize_t size = recv(socket_->native_handle(), &report, sizeof report, MSG_DONTWAIT);
-    if (size < 0 && errno == EINTR) continue;
-    if (size < 0 && errno == EAGAIN) return;
-    if (size <= 0) return warden_lost("its warden ended");
-    if (static_cast<std::size_t>(size) < sizeof report - process::tail_bytes) continue;
-    report.tail_size = std::min<std::uint32_t>(
-        report.tail_size, static_cast<std::uint32_t>(static_cast<std::size_t>(size) -
-                                                     (sizeof report - process::tail_bytes)));
-    handle(report);
-    if (!socket_) return;
-  }
-}
-
-void ProcessBackend::handle(const Report& report) {
+void ProcessBackend::on_report(const Report& report) {
   if (report.kind == MessageKind::hello) {
     warden_threads_ = report.threads;
     baseline_ = ByteSize{report.baseline};
@@ -232,11 +151,7 @@ void ProcessBackend::handle(const Report& report) {
 }
 
 // A warden that died took its workers along (PR_SET_PDEATHSIG); the next start makes a new one.
-void ProcessBackend::warden_lost(const char* how) {
-  socket_.reset();
-  life_.reset();
-  warden_ = -1;
-  outbox_.clear();
+void ProcessBackend::on_warden_ended() {
   board_.disarm();
   // What PR_SET_PDEATHSIG does not reach, the group does. A killed group is not used again.
   if (!group_.path().empty()) {
@@ -258,14 +173,14 @@ void ProcessBackend::warden_lost(const char* how) {
     death.status = 9;
     death.tree_complete = false;
     death.dead_at = now_ns();
-    death.reason = how;
+    death.reason = "its warden ended";
     events_.on_died(slot, incarnation, std::move(death));
   }
 }
 
 std::shared_ptr<Worker> ProcessBackend::start(std::uint32_t slot, std::uint64_t incarnation,
                                               std::string_view device) {
-  if (!socket_) launch();
+  if (!link_.is_open()) launch();
   if (slot >= living_.size()) {
     living_.resize(slot + 1, 0);
     while (bells_.size() <= slot) bells_.push_back(std::make_shared<Bell>());
@@ -283,7 +198,7 @@ std::shared_ptr<Worker> ProcessBackend::start(std::uint32_t slot, std::uint64_t 
   command.slot = slot;
   command.incarnation = incarnation;
   place(slot, command);
-  send(command, worker->channel().fd(), bells_[slot]->stream->native_handle());
+  link_.send(command, worker->channel().fd(), bells_[slot]->stream->native_handle());
   return worker;
 }
 
@@ -322,72 +237,13 @@ void ProcessBackend::kill(std::uint32_t slot, std::uint64_t incarnation, Cause c
   command.slot = slot;
   command.incarnation = incarnation;
   command.cause = cause;
-  send(command, -1, -1);
-}
-
-void ProcessBackend::send(const Command& command, int channel, int bell) {
-  if (outbox_.empty() && post(command, channel, bell)) return;
-  Outgoing item{command, {}, {}};
-  if (channel >= 0) {
-    item.channel = os::UniqueFd(fcntl(channel, F_DUPFD_CLOEXEC, 0));
-    item.bell = os::UniqueFd(fcntl(bell, F_DUPFD_CLOEXEC, 0));
-    if (!item.channel || !item.bell) throw_errno("duplicating a worker's descriptors");
-  }
-  outbox_.push_back(std::move(item));
-  flush();
-}
-
-// One frame to the warden; false if its queue is full. A warden that is gone is noticed by the
-// reader.
-bool ProcessBackend::post(const Command& command, int channel, int bell) {
-  iovec part{const_cast<Command*>(&command), sizeof command};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {};
-  if (channel >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(2 * sizeof(int));
-    const int fds[2] = {channel, bell};
-    std::memcpy(CMSG_DATA(header), fds, sizeof fds);
-  }
-  for (;;) {
-    const ssize_t sent = sendmsg(socket_->native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent >= 0 || (errno != EINTR && errno != EAGAIN && errno != ENOBUFS)) return true;
-    if (errno != EINTR) return false;
-  }
-}
-
-void ProcessBackend::flush() {
-  while (!outbox_.empty() && socket_) {
-    const Outgoing& item = outbox_.front();
-    if (post(item.command, item.channel.get(), item.bell.get())) {
-      outbox_.pop_front();
-      continue;
-    }
-    if (std::exchange(flushing_, true)) return;
-    socket_->async_wait(asio::posix::stream_descriptor::wait_write,
-                        [weak = owner_, this](const boost::system::error_code&) {
-                          const auto owner = weak.lock();
-                          if (!owner) return;
-                          const std::lock_guard lock(mutex_);
-                          flushing_ = false;
-                          flush();
-                        });
-    return;
-  }
+  link_.send(command);
 }
 
 void ProcessBackend::detach() noexcept {
   // The warden sees the end of its socket and kills everything that is left.
-  socket_.reset();
-  life_.reset();
+  link_.close();
   bells_.clear();
-  outbox_.clear();
 }
 
 Capabilities ProcessBackend::capabilities() const {
