@@ -17,15 +17,19 @@ class ParkingService : public boost::asio::execution_context::service {
 
   void add(ParkingSpot& spot) noexcept;
   void remove(ParkingSpot& spot) noexcept;
-  /// Everything that is parked is being destroyed: nothing may be posted any more.
-  bool ending() const noexcept { return ending_.load(std::memory_order_acquire); }
+  /// Effect: takes the right to wake the coroutine in `spot`; the context stays until `has_woken`.
+  /// Returns false when another has it, or everything that is parked is being destroyed.
+  bool may_wake(ParkingSpot& spot) noexcept;
+  void has_woken() noexcept { waking_.fetch_sub(1, std::memory_order_release); }
 
  private:
   void shutdown() noexcept override;
+  void unlink(ParkingSpot& spot) noexcept;
 
   std::mutex mutex_;
   ParkingSpot* first_ = nullptr;
-  std::atomic<bool> ending_{false};
+  bool ending_ = false;         // guarded by mutex_
+  std::atomic<int> waking_{0};  // threads between may_wake and has_woken
 };
 
 }  // namespace reeve::async

@@ -5,6 +5,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/query.hpp>
 #include <boost/asio/strand.hpp>
+#include <thread>
 #include <utility>
 
 #include "async/parking_service.hpp"
@@ -28,15 +29,34 @@ void ParkingService::add(ParkingSpot& spot) noexcept {
 
 void ParkingService::remove(ParkingSpot& spot) noexcept {
   const std::lock_guard lock(mutex_);
+  unlink(spot);
+}
+
+void ParkingService::unlink(ParkingSpot& spot) noexcept {
   if (!std::exchange(spot.listed_, false)) return;
   (spot.previous_ != nullptr ? spot.previous_->next_ : first_) = spot.next_;
   if (spot.next_ != nullptr) spot.next_->previous_ = spot.previous_;
 }
 
+bool ParkingService::may_wake(ParkingSpot& spot) noexcept {
+  const std::lock_guard lock(mutex_);
+  auto expected = ParkingSpot::State::parked;
+  if (ending_ || !spot.state_.compare_exchange_strong(expected, ParkingSpot::State::woken))
+    return false;
+  unlink(spot);
+  waking_.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
 void ParkingService::shutdown() noexcept {
   service_ended();
-  // A destroyed coroutine may wake others: those stay parked and are destroyed in their turn.
-  ending_.store(true, std::memory_order_release);
+  {
+    // A destroyed coroutine may wake others: those stay parked and are destroyed in their turn.
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  // Who was woken may have run already and let its context end, while the waker is in `post`.
+  while (waking_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
   for (;;) {
     std::optional<ParkingSpot::Handler> handler;
     {
@@ -111,16 +131,17 @@ void ParkingSpot::store(Handler handler, CancelHook* hook) {
 }
 
 void ParkingSpot::unpark() noexcept {
-  State state = state_.load(std::memory_order_acquire);
-  do {
-    if (state == State::woken || (state == State::parked && service_->ending())) return;
-  } while (!state_.compare_exchange_weak(state, State::woken, std::memory_order_acq_rel));
-  if (state == State::empty) return;
-  service_->remove(*this);
-  Handler handler = std::move(*handler_);
-  handler_.reset();
-  auto executor = asio::get_associated_executor(handler);
-  asio::post(executor, std::move(handler));  // from here on the spot may be gone
+  State state = State::empty;
+  if (state_.compare_exchange_strong(state, State::woken, std::memory_order_acq_rel)) return;
+  if (state == State::woken || !service_->may_wake(*this)) return;
+  ParkingService& service = *service_;
+  {
+    Handler handler = std::move(*handler_);
+    handler_.reset();
+    const auto executor = asio::get_associated_executor(handler);
+    asio::post(executor, std::move(handler));  // from here on the spot may be gone
+  }
+  service.has_woken();
 }
 
 void ParkingSpot::cancel(CancelHook* hook) noexcept {
