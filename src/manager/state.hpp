@@ -17,15 +17,21 @@
 
 namespace reeve::detail {
 
+/// What presets ask for a configuration.
+struct Care {
+  bool keep = false;             ///< neither reaped nor evicted
+  std::size_t warm_workers = 0;  ///< that a pool which replaces a dead one starts with
+};
+
 /// One pool. It is in the map, or retired, or on its way out.
 struct ManagerEntry : std::enable_shared_from_this<ManagerEntry> {
   enum class Place { active, retired, gone };
 
-  ManagerEntry(PoolKey key_, std::size_t hash_, const Preset* preset_)
+  ManagerEntry(PoolKey key_, std::size_t hash_, Care care_)
       : key(std::move(key_)),
         hash(hash_),
         n_jobs(key.config.max_workers),
-        preset(preset_),
+        care(care_),
         type(key.config.isolation == Isolation::process ? ExecutorType::process
                                                         : ExecutorType::thread) {}
 
@@ -40,13 +46,18 @@ struct ManagerEntry : std::enable_shared_from_this<ManagerEntry> {
     return made != nullptr ? made->load() : 0;
   }
 
-  /// Neither reaped nor evicted.
-  bool keep() const noexcept { return preset != nullptr && preset->keep; }
+  /// Of resize, with both mutexes held: these four belong together.
+  void rename(PoolKey to, std::size_t to_hash, Care to_care) noexcept {
+    key = std::move(to);
+    hash = to_hash;
+    n_jobs.store(key.config.max_workers, std::memory_order_relaxed);
+    care = to_care;
+  }
 
-  PoolKey key;  // changed (resize) with both mutexes held
+  PoolKey key;
   std::size_t hash;
   std::atomic<std::size_t> n_jobs;
-  const Preset* preset;  // of the state's configuration, or null
+  Care care;
   const ExecutorType type;
   Place place = Place::active;
   bool unused = false;     // no handle lives
@@ -76,7 +87,7 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
 
   // state.cpp
   PoolKey key_for(JobCount n_jobs, ExecutorType type, const GetOptions& options) const;
-  ManagedPool get(PoolKey key, bool force_new, const Preset* preset = nullptr);
+  ManagedPool get(PoolKey key, bool force_new);
   ManagedPool get_preset(std::string_view name, bool force_new);
   bool touch(const PoolKey& key);
   void on_unused(EntryPtr entry) noexcept;
@@ -139,6 +150,7 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
   void check_owner() const;
   void check_open() const;
   void check_key(const PoolKey& key) const;
+  Care care_for(const PoolKey& key, std::size_t hash) const noexcept;
   // With the lock held:
   ManagedPool take(const EntryPtr& entry);
   void retire(Map::iterator at, bool replaced, Leaving& leaving);
@@ -163,6 +175,12 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
   const ManagerConfig config_;
   const unsigned generation_;
   std::unordered_map<std::string, const Preset*> presets_;
+  struct Cared {
+    PoolKey key;
+    std::size_t hash;
+    Care care;
+  };
+  std::vector<Cared> cared_;  // the presets' configurations
 
   mutable std::mutex mutex_;
   Map pools_;

@@ -153,30 +153,31 @@ void ManagerState::check_health(Leaving& leaving, std::vector<EntryPtr>& to_warm
     if (entry->health() != PoolHealth::ready) dead.push_back(entry);
   }
   for (const EntryPtr& entry : dead) {
-    const bool again = entry->keep();
+    const bool again = entry->care.keep;
     if (!again && !entry->unused) continue;  // its users see the error; get_pool replaces it
     retire(pools_.find(KeyView{entry->key, entry->hash}), true, leaving);
     if (!again) continue;
-    auto fresh = std::make_shared<Entry>(entry->key, entry->hash, entry->preset);
+    auto fresh = std::make_shared<Entry>(entry->key, entry->hash, entry->care);
     fresh->unused = true;
     fresh->idle_since = config_.clock->now();
     pools_.insert(fresh);
     ++creations_;
-    if (fresh->preset->warm_workers > 0) to_warm.push_back(std::move(fresh));
+    if (fresh->care.warm_workers > 0) to_warm.push_back(std::move(fresh));
   }
 }
 
 void ManagerState::warm_again(const EntryPtr& entry) {
   ManagedPool handle;
+  std::size_t count = 0;
   {
     const std::lock_guard lock(mutex_);
     if (entry->place != Entry::Place::active) return;
     handle = take(entry);
+    count = entry->care.warm_workers;
   }
   const auto thread = background_or_null();
   if (!thread) return;
-  asio::co_spawn(thread->context(), warm_managed(std::move(handle), entry->preset->warm_workers),
-                 asio::detached);
+  asio::co_spawn(thread->context(), warm_managed(std::move(handle), count), asio::detached);
 }
 
 void ManagerState::reap_now() {
