@@ -39,7 +39,7 @@ ManagerState::~ManagerState() {
 }
 
 ManagerState::Leaving::~Leaving() {
-  if (entries_.empty() && !wake_) return;
+  if (!entries_.first && !wake_) return;
   const auto background = state_.background_or_null();
   if (!background) return;  // freed here
   if (background->is_here()) {
@@ -252,9 +252,12 @@ void ManagerState::on_unused(EntryPtr entry) noexcept {
     const bool busy = entry->load() > 0;
     Leaving leaving(*this);
     const std::lock_guard lock(mutex_);
-    if (entry->handles.load(std::memory_order_acquire) != 0 || entry->unused ||
-        entry->place == Entry::Place::gone) {
+    if (entry->handles.load(std::memory_order_acquire) != 0 || entry->place == Entry::Place::gone) {
       return;
+    }
+    if (entry->unused) {  // said by another, who may have looked before our lease was out
+      if (!busy || entry->lingering) return;
+      unlist(*entry);
     }
     if (busy) {
       entry->unused = entry->lingering = true;
@@ -263,7 +266,7 @@ void ManagerState::on_unused(EntryPtr entry) noexcept {
     } else {
       become_idle(*entry, leaving);
     }
-  } catch (...) {  // no memory for the list of the leaving: clear and shutdown find the entry
+  } catch (...) {  // a mutex that fails: shutdown finds the entry
   }
 }
 

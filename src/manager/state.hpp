@@ -66,6 +66,7 @@ struct ManagerEntry : std::enable_shared_from_this<ManagerEntry> {
   std::uint64_t uses = 0;
   Clock::time_point idle_since{};
   boost::intrusive::list_member_hook<> hook;  // of idle_ or lingering_
+  std::shared_ptr<ManagerEntry> next_leaving;
 
   std::atomic<ResourcePool*> started{nullptr};  // &*pool, once it is made
   std::mutex build;                             // guards the two below
@@ -138,13 +139,38 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
    public:
     explicit Leaving(ManagerState& state) noexcept : state_(state) {}
     ~Leaving();
-    void add(EntryPtr entry) { entries_.push_back(std::move(entry)); }
+    void add(EntryPtr entry) noexcept {
+      entry->next_leaving = std::move(entries_.first);
+      entries_.first = std::move(entry);
+    }
     void wake_reaper() noexcept { wake_ = true; }
 
    private:
+    struct Chain {  // needs no memory of its own, and is freed one after the other
+      Chain() = default;
+      Chain(Chain&&) noexcept = default;
+      ~Chain() {
+        while (first) first = std::move(first->next_leaving);
+      }
+      EntryPtr first;
+    };
     ManagerState& state_;
-    std::vector<EntryPtr> entries_;
+    Chain entries_;
     bool wake_ = false;
+  };
+
+  /// One shutdown under way: its caller and the work on the background thread have a share of it.
+  /// The last one lets the thread end, so that a caller which does not wait to the end (its
+  /// coroutine was cancelled, or destroyed) leaves nothing behind.
+  struct Closing {
+    Closing() = default;
+    Closing(const Closing&) = delete;
+    ~Closing() {
+      if (state) state->finish_shutdown();
+    }
+    std::shared_ptr<ManagerState> state;
+    std::shared_ptr<Background> thread;
+    std::vector<EntryPtr> entries;
   };
 
   void check_owner() const;
@@ -168,6 +194,9 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
   void start_background();
   void warm_again(const EntryPtr& entry);
   std::vector<EntryPtr> begin_shutdown();
+  std::shared_ptr<Closing> begin_closing();
+  template <class Done>
+  static void close_then(std::shared_ptr<Closing> closing, bool force, Done done);
   boost::asio::awaitable<void> end_pools(std::vector<EntryPtr> entries, ShutdownMode mode,
                                          std::shared_ptr<void> kept);
   void finish_shutdown() noexcept;

@@ -166,7 +166,11 @@ class Answer {
   template <class... Value>
   void give(Value&&... value) {
     given_ = true;
-    promise_.set_value(std::forward<Value>(value)...);
+    try {
+      promise_.set_value(std::forward<Value>(value)...);
+    } catch (...) {  // of the value's own move
+      promise_.set_exception(std::current_exception());
+    }
   }
   void fail(std::exception_ptr failure) noexcept {
     given_ = true;
