@@ -1,11 +1,14 @@
 # Python's process pools doing what reeve's benchmarks do: one JSON line {peer, key, value, unit} per figure.
 import concurrent.futures
 import importlib
-import json
 import multiprocessing
 import os
 import signal
+import sys
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
+from support.peers import emit, loky_module  # noqa: E402
 
 
 def echo(data):
@@ -20,10 +23,6 @@ def endless(_):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as native code that never returns
     while True:
         time.sleep(3600)
-
-
-def emit(peer, key, value, unit):
-    print(json.dumps({"peer": peer, "key": key, "value": value, "unit": unit}), flush=True)
 
 
 def timed(call, count):
@@ -89,19 +88,9 @@ def measure_executor(peer, create):
     )
 
 
-def loky_module():
-    for name in ("loky", "joblib.externals.loky"):
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    return None
-
-
 def measure_loky():
     loky = loky_module()
     if loky is None:
-        print("loky is not installed: its figures are left out")
         return
     measure_executor("loky", lambda workers: loky.ProcessPoolExecutor(max_workers=workers))
     pool = loky.get_reusable_executor(max_workers=2)

@@ -1,8 +1,11 @@
 # Python's ways to have a pool for each of ten data sets: one JSON line {peer, key, value, unit} per figure.
-import importlib
-import json
 import multiprocessing
+import os
+import sys
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
+from support.peers import emit, loky_module, median  # noqa: E402
 
 WORKERS = 4
 DATA_SETS = 10
@@ -13,14 +16,6 @@ def evaluate(x):
     for _ in range(435):  # as long as the C++ programs compute: about 16 us
         x = 3.7 * x * (1 - x)
     return x
-
-
-def emit(peer, key, value, unit):
-    print(json.dumps({"peer": peer, "key": key, "value": value, "unit": unit}), flush=True)
-
-
-def median(samples):
-    return sorted(samples)[len(samples) // 2]
 
 
 def milliseconds(call):
@@ -63,19 +58,9 @@ def measure_pool_per_call():
     emit(peer, "manager_ten_fresh", median([milliseconds(ten_data_sets) for _ in range(3)]), "ms")
 
 
-def loky_module():
-    for name in ("loky", "joblib.externals.loky"):
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    return None
-
-
 def measure_loky():
     loky = loky_module()
     if loky is None:
-        print("loky is not installed: its figures are left out")
         return
     peer = "loky reusable executor"
 

@@ -4,9 +4,6 @@
 #include <pthread.h>
 #include <signal.h>
 
-#include <mutex>
-#include <vector>
-
 namespace reeve::detail {
 
 namespace asio = boost::asio;
@@ -22,11 +19,17 @@ void run(const std::shared_ptr<asio::io_context>& context) noexcept {
 
 }  // namespace
 
+// Without a lock: another thread could have held it when a further child was forked.
 void keep(std::shared_ptr<void> value) {
-  static std::mutex mutex;
-  static auto* const kept = new std::vector<std::shared_ptr<void>>;
-  const std::lock_guard lock(mutex);
-  kept->push_back(std::move(value));
+  struct Kept {
+    std::shared_ptr<void> value;
+    Kept* next;
+  };
+  static constinit std::atomic<Kept*> all{nullptr};
+  auto* const fresh = new Kept{std::move(value), all.load(std::memory_order_relaxed)};
+  while (!all.compare_exchange_weak(fresh->next, fresh, std::memory_order_release,
+                                    std::memory_order_relaxed)) {
+  }
 }
 
 unsigned fork_generation() noexcept {

@@ -5,17 +5,32 @@
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
-#include <future>
+#include <boost/asio/use_future.hpp>
 #include <reeve/process/init.hpp>
 
 namespace reeve::detail {
 
 namespace asio = boost::asio;
 
+namespace {
+
+// The number that counts when it runs: of several resizes at a time, the last one holds.
+asio::awaitable<void> follow(ManagerState::EntryPtr entry, ResourcePool pool) {
+  co_await pool.resize(entry->n_jobs.load(std::memory_order_relaxed));
+}
+
+}  // namespace
+
 ManagerState::ManagerState(ManagerConfig config)
     : config_(std::move(config)), generation_(fork_generation()) {
-  for (const Preset& preset : config_.presets) presets_.emplace(preset.name, &preset);
+  for (const Preset& preset : config_.presets) {
+    presets_.emplace(preset.name, &preset);
+    PoolKey key{preset.config, preset.label};
+    const std::size_t hash = hash_of(key);
+    cared_.push_back({std::move(key), hash, {preset.keep, preset.warm_workers}});
+  }
 }
 
 ManagerState::~ManagerState() {
@@ -24,7 +39,7 @@ ManagerState::~ManagerState() {
 }
 
 ManagerState::Leaving::~Leaving() {
-  if (entries_.empty() && !wake_) return;
+  if (!entries_.first && !wake_) return;
   const auto background = state_.background_or_null();
   if (!background) return;  // freed here
   if (background->is_here()) {
@@ -67,6 +82,17 @@ void ManagerState::check_key(const PoolKey& key) const {
   }
 }
 
+// Two presets may name one pool: it gets the best of both.
+Care ManagerState::care_for(const PoolKey& key, std::size_t hash) const noexcept {
+  Care care;
+  for (const Cared& other : cared_) {
+    if (other.hash != hash || !same(other.key, key)) continue;
+    care.keep = care.keep || other.care.keep;
+    care.warm_workers = std::max(care.warm_workers, other.care.warm_workers);
+  }
+  return care;
+}
+
 PoolKey ManagerState::key_for(JobCount n_jobs, ExecutorType type, const GetOptions& options) const {
   PoolKey key{config_.defaults, options.label};
   key.config.max_workers = n_jobs.checked();
@@ -79,7 +105,7 @@ PoolKey ManagerState::key_for(JobCount n_jobs, ExecutorType type, const GetOptio
   return key;
 }
 
-ManagedPool ManagerState::get(PoolKey key, bool force_new, const Preset* preset) {
+ManagedPool ManagerState::get(PoolKey key, bool force_new) {
   check_owner();
   const std::size_t hash = hash_of(key);
   if (!force_new) {
@@ -88,13 +114,13 @@ ManagedPool ManagerState::get(PoolKey key, bool force_new, const Preset* preset)
     const auto found = pools_.find(KeyView{key, hash});
     if (found != pools_.end() && (*found)->health() == PoolHealth::ready) {
       ++hits_;
-      if (preset != nullptr) (*found)->preset = preset;
       return take(*found);
     }
   }
   check_key(key);
   background();
-  auto fresh = std::make_shared<Entry>(std::move(key), hash, preset);
+  const Care care = care_for(key, hash);
+  auto fresh = std::make_shared<Entry>(std::move(key), hash, care);
   Leaving leaving(*this);
   const std::lock_guard lock(mutex_);
   check_open();
@@ -108,7 +134,6 @@ ManagedPool ManagerState::get(PoolKey key, bool force_new, const Preset* preset)
       return take(*found);
     }
     if (!dead && (!(*found)->unused || (*found)->lingering)) make_room(1, found->get(), leaving);
-    if (preset == nullptr) fresh->preset = (*found)->preset;
     retire(found, dead, leaving);
   }
   pools_.insert(fresh);
@@ -126,7 +151,7 @@ ManagedPool ManagerState::get_preset(std::string_view name, bool force_new) {
                                   known.empty() ? "none" : known));
   }
   const Preset& preset = *found->second;
-  return get(PoolKey{preset.config, preset.label}, force_new, &preset);
+  return get(PoolKey{preset.config, preset.label}, force_new);
 }
 
 ManagedPool ManagerState::take(const EntryPtr& entry) {
@@ -215,7 +240,7 @@ void ManagerState::become_idle(Entry& entry, Leaving& leaving) {
     leaving.add(entry.shared_from_this());
     entry.place = Entry::Place::gone;
     forget_retired(entry);
-  } else if (!entry.keep()) {
+  } else if (!entry.care.keep) {
     idle_.push_back(entry);
     if (config_.idle_timeout) plan(entry.idle_since + *config_.idle_timeout, leaving);
   }
@@ -227,9 +252,12 @@ void ManagerState::on_unused(EntryPtr entry) noexcept {
     const bool busy = entry->load() > 0;
     Leaving leaving(*this);
     const std::lock_guard lock(mutex_);
-    if (entry->handles.load(std::memory_order_acquire) != 0 || entry->unused ||
-        entry->place == Entry::Place::gone) {
+    if (entry->handles.load(std::memory_order_acquire) != 0 || entry->place == Entry::Place::gone) {
       return;
+    }
+    if (entry->unused) {  // said by another, who may have looked before our lease was out
+      if (!busy || entry->lingering) return;
+      unlist(*entry);
     }
     if (busy) {
       entry->unused = entry->lingering = true;
@@ -238,7 +266,7 @@ void ManagerState::on_unused(EntryPtr entry) noexcept {
     } else {
       become_idle(*entry, leaving);
     }
-  } catch (...) {  // no memory for the list of the leaving: clear and shutdown find the entry
+  } catch (...) {  // a mutex that fails: shutdown finds the entry
   }
 }
 
@@ -285,36 +313,35 @@ void ManagerState::resize(Entry& entry, std::size_t n_jobs) {
     key.config.max_workers = n_jobs;
     check_key(key);
     const std::size_t hash = hash_of(key);
+    const Care care = care_for(key, hash);
     const std::lock_guard lock(mutex_);
     check_open();
+    if (entry.health() == PoolHealth::closed) {
+      throw PoolClosedError("this pool was shut down, so it cannot be resized; get another one");
+    }
+    if (n_jobs == entry.key.config.max_workers) return;
     if (entry.place == Entry::Place::active) {
-      const auto other = pools_.find(KeyView{key, hash});
-      if (other != pools_.end() && other->get() == &entry) return;
-      if (other != pools_.end()) {
+      if (pools_.find(KeyView{key, hash}) != pools_.end()) {
         throw ConfigError(
             fmt::format("there is a pool of {} {} workers with these options already; get that one",
                         n_jobs, to_string(entry.type)));
       }
       auto node = pools_.extract(pools_.find(KeyView{entry.key, entry.hash}));
-      entry.key = std::move(key);
-      entry.hash = hash;
+      entry.rename(std::move(key), hash, care);
       pools_.insert(std::move(node));
+    } else {
+      entry.rename(std::move(key), hash, care);
     }
-    entry.n_jobs.store(n_jobs, std::memory_order_relaxed);
     pool = entry.pool;
   }
   if (!pool) return;  // it is made with the new number
   const auto thread = background();
+  auto work = follow(entry.shared_from_this(), *std::move(pool));
   if (thread->is_here()) {  // it cannot wait for itself; the pool follows when this handler ends
-    asio::co_spawn(thread->context(), pool->resize(n_jobs), asio::detached);
+    asio::co_spawn(thread->context(), std::move(work), asio::detached);
     return;
   }
-  auto done = std::make_shared<std::promise<void>>();
-  auto ended = done->get_future();
-  asio::co_spawn(thread->context(), pool->resize(n_jobs), [done](std::exception_ptr failure) {
-    failure ? done->set_exception(failure) : done->set_value();
-  });
-  ended.get();
+  asio::co_spawn(thread->context(), std::move(work), asio::use_future).get();
 }
 
 }  // namespace reeve::detail

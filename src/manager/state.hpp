@@ -17,15 +17,21 @@
 
 namespace reeve::detail {
 
+/// What presets ask for a configuration.
+struct Care {
+  bool keep = false;             ///< neither reaped nor evicted
+  std::size_t warm_workers = 0;  ///< that a pool which replaces a dead one starts with
+};
+
 /// One pool. It is in the map, or retired, or on its way out.
 struct ManagerEntry : std::enable_shared_from_this<ManagerEntry> {
   enum class Place { active, retired, gone };
 
-  ManagerEntry(PoolKey key_, std::size_t hash_, const Preset* preset_)
+  ManagerEntry(PoolKey key_, std::size_t hash_, Care care_)
       : key(std::move(key_)),
         hash(hash_),
         n_jobs(key.config.max_workers),
-        preset(preset_),
+        care(care_),
         type(key.config.isolation == Isolation::process ? ExecutorType::process
                                                         : ExecutorType::thread) {}
 
@@ -40,13 +46,18 @@ struct ManagerEntry : std::enable_shared_from_this<ManagerEntry> {
     return made != nullptr ? made->load() : 0;
   }
 
-  /// Neither reaped nor evicted.
-  bool keep() const noexcept { return preset != nullptr && preset->keep; }
+  /// Of resize, with both mutexes held: these four belong together.
+  void rename(PoolKey to, std::size_t to_hash, Care to_care) noexcept {
+    key = std::move(to);
+    hash = to_hash;
+    n_jobs.store(key.config.max_workers, std::memory_order_relaxed);
+    care = to_care;
+  }
 
-  PoolKey key;  // changed (resize) with both mutexes held
+  PoolKey key;
   std::size_t hash;
   std::atomic<std::size_t> n_jobs;
-  const Preset* preset;  // of the state's configuration, or null
+  Care care;
   const ExecutorType type;
   Place place = Place::active;
   bool unused = false;     // no handle lives
@@ -55,6 +66,7 @@ struct ManagerEntry : std::enable_shared_from_this<ManagerEntry> {
   std::uint64_t uses = 0;
   Clock::time_point idle_since{};
   boost::intrusive::list_member_hook<> hook;  // of idle_ or lingering_
+  std::shared_ptr<ManagerEntry> next_leaving;
 
   std::atomic<ResourcePool*> started{nullptr};  // &*pool, once it is made
   std::mutex build;                             // guards the two below
@@ -76,7 +88,7 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
 
   // state.cpp
   PoolKey key_for(JobCount n_jobs, ExecutorType type, const GetOptions& options) const;
-  ManagedPool get(PoolKey key, bool force_new, const Preset* preset = nullptr);
+  ManagedPool get(PoolKey key, bool force_new);
   ManagedPool get_preset(std::string_view name, bool force_new);
   bool touch(const PoolKey& key);
   void on_unused(EntryPtr entry) noexcept;
@@ -127,18 +139,44 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
    public:
     explicit Leaving(ManagerState& state) noexcept : state_(state) {}
     ~Leaving();
-    void add(EntryPtr entry) { entries_.push_back(std::move(entry)); }
+    void add(EntryPtr entry) noexcept {
+      entry->next_leaving = std::move(entries_.first);
+      entries_.first = std::move(entry);
+    }
     void wake_reaper() noexcept { wake_ = true; }
 
    private:
+    struct Chain {  // needs no memory of its own, and is freed one after the other
+      Chain() = default;
+      Chain(Chain&&) noexcept = default;
+      ~Chain() {
+        while (first) first = std::move(first->next_leaving);
+      }
+      EntryPtr first;
+    };
     ManagerState& state_;
-    std::vector<EntryPtr> entries_;
+    Chain entries_;
     bool wake_ = false;
+  };
+
+  /// One shutdown under way: its caller and the work on the background thread have a share of it.
+  /// The last one lets the thread end, so that a caller which does not wait to the end (its
+  /// coroutine was cancelled, or destroyed) leaves nothing behind.
+  struct Closing {
+    Closing() = default;
+    Closing(const Closing&) = delete;
+    ~Closing() {
+      if (state) state->finish_shutdown();
+    }
+    std::shared_ptr<ManagerState> state;
+    std::shared_ptr<Background> thread;
+    std::vector<EntryPtr> entries;
   };
 
   void check_owner() const;
   void check_open() const;
   void check_key(const PoolKey& key) const;
+  Care care_for(const PoolKey& key, std::size_t hash) const noexcept;
   // With the lock held:
   ManagedPool take(const EntryPtr& entry);
   void retire(Map::iterator at, bool replaced, Leaving& leaving);
@@ -156,6 +194,9 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
   void start_background();
   void warm_again(const EntryPtr& entry);
   std::vector<EntryPtr> begin_shutdown();
+  std::shared_ptr<Closing> begin_closing();
+  template <class Done>
+  static void close_then(std::shared_ptr<Closing> closing, bool force, Done done);
   boost::asio::awaitable<void> end_pools(std::vector<EntryPtr> entries, ShutdownMode mode,
                                          std::shared_ptr<void> kept);
   void finish_shutdown() noexcept;
@@ -163,6 +204,12 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
   const ManagerConfig config_;
   const unsigned generation_;
   std::unordered_map<std::string, const Preset*> presets_;
+  struct Cared {
+    PoolKey key;
+    std::size_t hash;
+    Care care;
+  };
+  std::vector<Cared> cared_;  // the presets' configurations
 
   mutable std::mutex mutex_;
   Map pools_;

@@ -27,7 +27,11 @@ asio::awaitable<void> reap(std::weak_ptr<ManagerState> owner,
     {
       const auto state = owner.lock();
       if (!state) co_return;
-      wait = std::clamp(state->sweep(), std::chrono::nanoseconds(0), longest_sleep);
+      try {
+        wait = std::clamp(state->sweep(), std::chrono::nanoseconds(0), longest_sleep);
+      } catch (const std::exception&) {  // no memory: it looks again soon
+        wait = std::chrono::seconds(1);
+      }
     }
     alarm->expires_after(wait);
     boost::system::error_code ignored;
@@ -66,13 +70,13 @@ void ManagerState::start_background() {
   auto fresh = std::make_shared<Background>();
   {
     const std::lock_guard lock(mutex_);
-    if (is_shutdown()) return;
-    background_ = fresh;
     if (config_.health_interval.count() > 0) {
       planned_ = next_health_ = config_.clock->now() + config_.health_interval;
     }
   }
   asio::co_spawn(fresh->context(), reap(weak_from_this(), fresh->alarm()), asio::detached);
+  const std::lock_guard lock(mutex_);
+  if (!is_shutdown()) background_ = std::move(fresh);
 }
 
 Operation ManagerState::begin_operation(const Entry& entry) {
@@ -153,30 +157,31 @@ void ManagerState::check_health(Leaving& leaving, std::vector<EntryPtr>& to_warm
     if (entry->health() != PoolHealth::ready) dead.push_back(entry);
   }
   for (const EntryPtr& entry : dead) {
-    const bool again = entry->keep();
+    const bool again = entry->care.keep;
     if (!again && !entry->unused) continue;  // its users see the error; get_pool replaces it
     retire(pools_.find(KeyView{entry->key, entry->hash}), true, leaving);
     if (!again) continue;
-    auto fresh = std::make_shared<Entry>(entry->key, entry->hash, entry->preset);
+    auto fresh = std::make_shared<Entry>(entry->key, entry->hash, entry->care);
     fresh->unused = true;
     fresh->idle_since = config_.clock->now();
     pools_.insert(fresh);
     ++creations_;
-    if (fresh->preset->warm_workers > 0) to_warm.push_back(std::move(fresh));
+    if (fresh->care.warm_workers > 0) to_warm.push_back(std::move(fresh));
   }
 }
 
 void ManagerState::warm_again(const EntryPtr& entry) {
   ManagedPool handle;
+  std::size_t count = 0;
   {
     const std::lock_guard lock(mutex_);
     if (entry->place != Entry::Place::active) return;
     handle = take(entry);
+    count = entry->care.warm_workers;
   }
   const auto thread = background_or_null();
   if (!thread) return;
-  asio::co_spawn(thread->context(), warm_managed(std::move(handle), entry->preset->warm_workers),
-                 asio::detached);
+  asio::co_spawn(thread->context(), warm_managed(std::move(handle), count), asio::detached);
 }
 
 void ManagerState::reap_now() {
@@ -190,10 +195,14 @@ void ManagerState::reap_now() {
   auto done = std::make_shared<std::promise<void>>();
   auto ended = done->get_future();
   asio::post(thread->context(), [this, done] {
-    sweep();
-    done->set_value();
+    try {
+      sweep();
+      done->set_value();
+    } catch (...) {
+      done->set_exception(std::current_exception());
+    }
   });
-  ended.wait();
+  ended.get();
 }
 
 // ------------------------------------------------------------------------------------------------
@@ -203,6 +212,7 @@ std::vector<ManagerState::EntryPtr> ManagerState::begin_shutdown() {
   std::vector<EntryPtr> entries;
   {
     const std::lock_guard lock(mutex_);
+    ending_.reserve(ending_.size() + pools_.size() + retired_.size());
     shut_down_.store(true, std::memory_order_release);
     idle_.clear();
     lingering_.clear();
@@ -253,52 +263,49 @@ void ManagerState::finish_shutdown() noexcept {
   if (operations_ == 0) thread = std::move(background_);
 }
 
-void ManagerState::shutdown(bool force) {
+std::shared_ptr<ManagerState::Closing> ManagerState::begin_closing() {
   check_owner();
   auto entries = begin_shutdown();
-  std::shared_ptr<Background> thread;
-  {
-    const std::lock_guard lock(mutex_);
-    if (!background_) return;
-    thread = background_;
-    ++closers_;
-  }
-  const ShutdownMode mode = force ? ShutdownMode::kill : ShutdownMode::drain;
-  auto done = std::make_shared<std::promise<void>>();
-  auto ended = done->get_future();
-  const bool here = thread->is_here();
-  auto work = end_pools(std::move(entries), mode, shared_from_this());
-  asio::co_spawn(thread->context(), std::move(work),
-                 [self = shared_from_this(), done, here](std::exception_ptr) {
-                   if (here) self->finish_shutdown();
-                   done->set_value();
-                 });
-  thread.reset();
-  if (here) return;
-  ended.wait();
-  finish_shutdown();
+  auto closing = std::make_shared<Closing>();
+  const std::lock_guard lock(mutex_);
+  if (!background_) return nullptr;
+  ++closers_;
+  closing->state = shared_from_this();
+  closing->thread = background_;
+  closing->entries = std::move(entries);
+  return closing;
 }
 
-asio::awaitable<void> ManagerState::async_shutdown(std::shared_ptr<ManagerState> self, bool force) {
-  check_owner();
-  auto entries = begin_shutdown();
-  std::shared_ptr<Background> thread;
-  {
-    const std::lock_guard lock(mutex_);
-    if (!background_) co_return;
-    thread = background_;
-    ++closers_;
-  }
-  const ShutdownMode mode = force ? ShutdownMode::kill : ShutdownMode::drain;
-  auto work = end_pools(std::move(entries), mode, self);
-  try {
-    co_await asio::co_spawn(thread->context(), std::move(work), asio::use_awaitable);
-  } catch (...) {
-    finish_shutdown();
-    throw;
-  }
-  thread.reset();
-  finish_shutdown();
+// On the background thread; `done` comes last, when the work's share is gone.
+template <class Done>
+void ManagerState::close_then(std::shared_ptr<Closing> closing, bool force, Done done) {
+  auto& context = closing->thread->context();
+  auto work = closing->state->end_pools(closing->entries,
+                                        force ? ShutdownMode::kill : ShutdownMode::drain, nullptr);
+  asio::co_spawn(
+      context, std::move(work),
+      [closing = std::move(closing), done = std::move(done)](std::exception_ptr) mutable {
+        closing.reset();
+        done();
+      });
+}
+
+void ManagerState::shutdown(bool force) {
+  const auto closing = begin_closing();
+  if (!closing) return;
+  auto done = std::make_shared<std::promise<void>>();
+  auto ended = done->get_future();
+  close_then(closing, force, [done] { done->set_value(); });
+  if (!closing->thread->is_here()) ended.wait();
+}
+
+asio::awaitable<void> ManagerState::async_shutdown(
+    [[maybe_unused]] std::shared_ptr<ManagerState> self, bool force) {
+  const auto closing = begin_closing();
+  if (!closing) co_return;
+  const auto ended = std::make_shared<async::Gate>();
+  close_then(closing, force, [ended] { ended->open(); });
+  co_await ended->wait();
 }
 
 void ManagerState::close() noexcept {

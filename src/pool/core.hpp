@@ -151,6 +151,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   PoolStatus status() const;
   PoolHealth health() const noexcept;
   std::size_t load() const noexcept;
+  std::size_t max_workers() const noexcept;
   Capabilities capabilities() const;
   ByteSize memory_usage(const Lease& lease) const;
   std::string_view device_of(const Lease& lease) const;

@@ -63,6 +63,11 @@ std::size_t Core::load() const noexcept {
   return active_ + waiters_.size();
 }
 
+std::size_t Core::max_workers() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return max_workers_;
+}
+
 Capabilities Core::capabilities() const {
   check_owner();
   const std::lock_guard lock(mutex_);

@@ -201,6 +201,10 @@ Capabilities ResourcePool::capabilities() const {
 const ResourceConfig& ResourcePool::config() const noexcept {
   return core_->config();
 }
+std::size_t ResourcePool::max_workers() const {
+  core_->check_owner();
+  return core_->max_workers();
+}
 std::vector<audit::Event> ResourcePool::audit_events() const {
   return core_->journal().events();
 }

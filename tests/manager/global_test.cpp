@@ -48,11 +48,11 @@ void expect_clean_end(const std::string& test, int count, const std::string& arg
   for (int i = 0; i < count; ++i) {
     Mark mark;
     Victim program(test, argument);
-    const auto status = program.wait_status(20s);
+    const auto status = program.wait_status(40s);
     ASSERT_TRUE(status) << test << " did not end";
     ASSERT_TRUE(WIFEXITED(*status)) << test << " ended by signal " << WTERMSIG(*status);
     ASSERT_EQ(WEXITSTATUS(*status), 0) << test;
-    ASSERT_TRUE(mark.gone_within(5s)) << test << " left processes behind";
+    ASSERT_TRUE(mark.gone_within(20s)) << test << " left processes behind";
   }
 }
 
@@ -174,9 +174,14 @@ TEST(ManagerVictim, DISABLED_forks) {
   const ManagedPool on_stack = static_manager->get_pool(2, process);
   std::atomic<bool> stop{false};
   std::thread busy([&] {  // so that the child is born while locks are taken
-    while (!stop) of_parent.get_pool(2, thread).map<&square>(std::vector{1});
+    while (!stop) {
+      of_parent.get_pool(2, thread).map<&square>(std::vector{1});
+      std::this_thread::sleep_for(
+          20us);  // two of these starve the workers of a machine with 2 CPUs
+    }
   });
-  constexpr bool may_work = !sanitized;  // TSan starts no threads in children of fork
+  // ThreadSanitizer ends a child of fork() that starts a thread, if its parent had several.
+  constexpr bool may_work = !thread_sanitizer;
   bool fine = true;
   for (int i = 0; i < 10; ++i) {
     const pid_t child = fork();

@@ -150,43 +150,6 @@ TEST(ManagedPool, warm_up_starts_all_workers) {
 }
 
 // ------------------------------------------------------------------------------------------------
-// Resize
-
-TEST(ManagedPool, resize_moves_it_to_its_new_number) {
-  PoolManager manager;
-  const ManagedPool pool = manager.get_pool(2, thread);
-  pool.warm_up();
-  pool.resize(4);
-  EXPECT_EQ(pool.n_jobs(), 4u);
-  EXPECT_EQ(manager.get_pool(4, thread), pool);
-  EXPECT_NE(manager.get_pool(2, thread), pool);
-  pool.warm_up();
-  EXPECT_EQ(pool->status().live_workers, 4u);
-  EXPECT_EQ(pool.map<&square>(std::vector{1, 2, 3, 4}), (std::vector{1, 4, 9, 16}));
-  EXPECT_THAT(text_of<ConfigError>([&] { pool.resize(2); }),
-              testing::HasSubstr("there is a pool of 2 thread workers"));
-  pool.resize(1);
-  EXPECT_TRUE(eventually([&] { return pool->status().live_workers == 1; }));
-}
-
-TEST(ManagedPool, resize_before_the_first_use) {
-  PoolManager manager;
-  const ManagedPool pool = manager.get_pool(2, thread);
-  pool.resize(3);
-  pool.resize(3);
-  EXPECT_EQ(pool->config().max_workers, 3u);
-  EXPECT_EQ(manager.get_pool(3, thread), pool);
-}
-
-TEST(ManagedPool, resize_to_what_no_pool_can_have_changes_nothing) {
-  PoolManager manager;
-  const ManagedPool pool = manager.get_pool(2, thread);
-  EXPECT_EQ(text_of<ConfigError>([&] { pool.resize(-3); }), "n_jobs must be positive, got -3");
-  EXPECT_THAT(text_of<ConfigError>([&] { pool.resize(9000); }), testing::HasSubstr("9000"));
-  EXPECT_EQ(manager.get_pool(2, thread), pool);
-}
-
-// ------------------------------------------------------------------------------------------------
 // The end
 
 TEST(ManagedPool, shutdown_lets_running_calls_end) {

@@ -3,8 +3,13 @@
 
 #include <unistd.h>
 
+#include <atomic>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/use_future.hpp>
+#include <future>
 #include <numeric>
 #include <set>
+#include <thread>
 
 #include "tests/pool/pool_test_support.hpp"
 
@@ -136,6 +141,59 @@ TEST(ParallelMap, a_failure_in_the_last_chunk_is_not_lost) {
   const auto error = error_of<std::out_of_range>(
       context, parallel_map(pool, "map", last_fails, numbers(10), options));
   EXPECT_STREQ(error->what(), "nine");
+}
+
+// Lanes begin on other threads while the first one has handed out everything already: none of them
+// may wait for a worker that it does not need.
+TEST(ParallelMap, no_dismissal_is_lost_on_a_context_with_several_threads) {
+  asio::io_context context;
+  ResourceConfig config = small_config();
+  config.isolation = Isolation::thread;
+  ResourcePool pool(context.get_executor(), config);
+  const auto held = run_in(context, hold(pool, "long"));
+  auto work = asio::make_work_guard(context);
+  context.restart();
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) threads.emplace_back([&] { context.run(); });
+  MapOptions options;
+  options.chunk = 8;
+  options.workers = 8;
+  for (int round = 0; round < 500; ++round) {
+    auto job = parallel_map(pool, "map", square, numbers(8), options);
+    auto squares = asio::co_spawn(context, std::move(job), asio::use_future);
+    const auto state = squares.wait_for(20s);
+    EXPECT_EQ(state, std::future_status::ready) << "a lane waits for ever, round " << round;
+    if (state != std::future_status::ready) break;
+    ASSERT_EQ(squares.get().back(), 49);
+  }
+  context.stop();
+  for (auto& each : threads) each.join();
+}
+
+asio::awaitable<void> resize_to(ResourcePool& pool, std::size_t count) {
+  co_await pool.resize(count);
+}
+
+TEST(ParallelMap, takes_as_many_workers_as_the_pool_has_now) {
+  asio::io_context context;
+  ResourceConfig config = small_config();
+  config.isolation = Isolation::thread;
+  ResourcePool pool(context.get_executor(), config);
+  run_in(context, resize_to(pool, 4));
+  EXPECT_EQ(pool.max_workers(), 4u);
+  EXPECT_EQ(pool.config().max_workers, 2u);
+  MapOptions options;
+  options.chunk = 1;
+  static std::atomic<int> inside;
+  inside = 0;
+  const auto meet = [](int) {  // returns when four are here at a time
+    ++inside;
+    const auto until = std::chrono::steady_clock::now() + 10s;
+    while (inside < 4 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+    return inside.load() >= 4;
+  };
+  EXPECT_EQ(run_in(context, parallel_map(pool, "map", meet, numbers(4), options)),
+            (std::vector<bool>(4, true)));
 }
 
 }  // namespace

@@ -1,6 +1,9 @@
 # Which test holds which scenario: `scenarios.py ROOT` checks docs/design/pool-scenarios.md against the comments in the
 # tests, `scenarios.py ROOT --write` brings the table up to date.
 #
+# `scenarios.py ROOT --cases PAGE FOLDER` checks a table whose header is `| case | test |`: every case names tests, and
+# each of them is in FOLDER.
+#
 # A comment such as `// 24: ...`, `// 31, 44: ...` or `// Scenario 55: ...` names the scenarios of the next test, and of
 # those that follow it without an empty line.
 import re
@@ -48,8 +51,37 @@ def tests_by_scenario(root):
     return result
 
 
+def tests_in(folder):
+    found = (TEST.match(line) for path in folder.glob("*_test.cpp") for line in path.read_text().splitlines())
+    return {"%s.%s" % test.groups() for test in found if test and not test.group(2).startswith("DISABLED_")}
+
+
+def check_cases(page, folder):
+    there, cases, faults = tests_in(folder), 0, []
+    lines = iter(page.read_text().splitlines())
+    for line in lines:
+        if line == "| case | test |":
+            next(lines)
+            break
+    for line in lines:
+        if not line.startswith("| "):
+            break
+        case, column = line.strip("| ").split(" | ")
+        names = re.findall(r"`([^`]+)`", column)
+        cases += 1
+        if not names:
+            faults.append("case '%s' has no test" % case)
+        faults += ["case '%s' names %s, which is not there" % (case, name) for name in names if name not in there]
+    if cases == 0:
+        faults.append("%s has no table of cases" % page)
+    print("\n".join(faults) if faults else "%d cases, each has its tests" % cases)
+    return 1 if faults else 0
+
+
 def main():
     root = Path(sys.argv[1])
+    if sys.argv[2:3] == ["--cases"]:
+        return check_cases(root / sys.argv[3], root / sys.argv[4])
     page = root / PAGE
     tests = tests_by_scenario(root)
     lines, seen, faults = [], set(), []

@@ -92,10 +92,12 @@ class ManagedPool {
   void warm_up(std::size_t count = 0) const;
   boost::asio::awaitable<void> async_warm_up(std::size_t count = 0) const;
 
-  /// Changes the number of workers of the living pool: later get_pool calls find it under the new
-  /// number. Surplus workers end when they are idle.
+  /// Changes the number of workers of the living pool: n_jobs, the statistics and later get_pool
+  /// calls know it by the new number, under which it belongs to the preset of that configuration,
+  /// if there is one, and no more to that of the old. Surplus workers end when they are idle. On
+  /// the manager's background thread the workers follow after the call.
   /// Errors: ConfigError for a number that no pool can have, or if the manager has another pool of
-  ///         that number and the same options.
+  ///         that number and the same options; PoolClosedError. Then nothing has changed.
   void resize(JobCount n_jobs) const;
 
   /// The pool behind it, for leases of one's own: `handle->acquire_worker("id")`. A lease counts as
@@ -164,7 +166,11 @@ class Answer {
   template <class... Value>
   void give(Value&&... value) {
     given_ = true;
-    promise_.set_value(std::forward<Value>(value)...);
+    try {
+      promise_.set_value(std::forward<Value>(value)...);
+    } catch (...) {  // of the value's own move
+      promise_.set_exception(std::current_exception());
+    }
   }
   void fail(std::exception_ptr failure) noexcept {
     given_ = true;

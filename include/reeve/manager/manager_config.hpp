@@ -36,7 +36,8 @@ enum class Eviction {
   none,  ///< nobody: PoolLimitError
 };
 
-/// A configuration with a name: `get_pool("etl")`, and what `warm_up` starts.
+/// A configuration with a name: `get_preset("etl")`, and what `warm_up` starts. What it asks for
+/// holds for the pool of that configuration and label, whoever asks for it.
 struct Preset {
   std::string name;
   ResourceConfig config;  ///< complete; find_fault checks it

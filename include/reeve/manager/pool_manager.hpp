@@ -65,6 +65,8 @@ class PoolManager {
   /// shutdown_deadline, or are killed at once (`force`). Then the background thread ends, too.
   /// Idempotent; a second call with `force` hastens the first. On the background thread it does not
   /// wait.
+  ///
+  /// Cancellation: of async_shutdown, any: the shutdown goes on without its caller.
   void shutdown(bool force = false);
   boost::asio::awaitable<void> async_shutdown(bool force = false);
 

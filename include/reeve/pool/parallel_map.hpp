@@ -25,8 +25,9 @@ struct MapLane {
   explicit MapLane(const boost::asio::any_io_executor& executor)
       : strand(boost::asio::make_strand(executor)) {}
 
+  bool started = false;                                      // guarded by the job's mutex
   boost::asio::strand<boost::asio::any_io_executor> strand;  // guards the two below
-  boost::asio::cancellation_signal signal;
+  boost::asio::cancellation_signal signal;                   // connected before `started`
   bool waiting = true;
 };
 
@@ -43,13 +44,20 @@ struct MapJob {
         total(static_cast<std::size_t>(std::ranges::distance(items))),
         results(total) {}
 
-  /// Nothing is left to hand out: lanes that still wait for a worker need none.
+  /// False: everything was handed out before this lane began.
+  bool may_start(MapLane& lane) {
+    const std::lock_guard lock(mutex);
+    lane.started = !dismissed;
+    return lane.started;
+  }
+
+  /// Nothing is left to hand out: lanes that still wait for a worker need none, and those that have
+  /// not begun (on another thread they may not even be connected to their signal) see it then.
   static void dismiss_waiting(const std::shared_ptr<MapJob>& job) {
-    {
-      const std::lock_guard lock(job->mutex);
-      if (std::exchange(job->dismissed, true)) return;
-    }
+    const std::lock_guard lock(job->mutex);
+    if (std::exchange(job->dismissed, true)) return;
     for (MapLane& lane : job->lanes) {
+      if (!lane.started) continue;
       boost::asio::post(lane.strand, [job, &lane] {
         if (lane.waiting) lane.signal.emit(boost::asio::cancellation_type::terminal);
       });
@@ -83,6 +91,7 @@ boost::asio::awaitable<void> map_lane(ResourcePool pool, TaskName task,
                                       std::shared_ptr<MapJob<F, Range>> job, MapLane& lane) {
   using Job = MapJob<F, Range>;
   using Traits = typename Job::Traits;
+  if (!job->may_start(lane)) co_return;
   WorkerLease lease = co_await pool.acquire_worker(task.view());
   lane.waiting = false;
   std::size_t chunk = job->options.chunk != 0 ? job->options.chunk : 1;
@@ -140,8 +149,7 @@ auto parallel_map(ResourcePool pool, TaskName task, F f, Range items, MapOptions
   auto job = std::make_shared<Job>(f, std::move(items), std::move(options));
   std::vector<typename Job::Result> results;
   if (job->total == 0) co_return results;
-  const std::size_t wanted =
-      job->options.workers != 0 ? job->options.workers : pool.config().max_workers;
+  const std::size_t wanted = job->options.workers != 0 ? job->options.workers : pool.max_workers();
   const std::size_t lanes = std::min(wanted, job->total);
   const auto executor = co_await boost::asio::this_coro::executor;
   for (std::size_t i = 0; i < lanes; ++i) job->lanes.emplace_back(executor);

@@ -103,7 +103,10 @@ class ResourcePool {
   std::size_t load() const noexcept;
 
   Capabilities capabilities() const;
+  /// What the pool was made with; `max_workers` there is the number before any resize.
   const ResourceConfig& config() const noexcept;
+  /// The number that counts now. Cost: a short lock.
+  std::size_t max_workers() const;
 
   /// The audit events kept in memory, oldest first; <reeve/audit.hpp> verifies and sums them up.
   std::vector<audit::Event> audit_events() const;
