@@ -243,6 +243,10 @@ void store_alone(const std::string& dir, double seconds, int writers) {
   fill(store, context, 0, 1000);
   const Rate rate = durable(store, context, writers, 1000, seconds);
   const auto commits = store.health().commits;
+  if (writers == 1)
+    reeve::bench::Figure("tasks", "SQLite one row",
+                         bench::sqlite_one_row(dir, 1000, seconds).per_second, "1/s")
+        .print();
   reeve::bench::Figure("tasks", "store alone", rate.per_second, "1/s").print();
   reeve::bench::Figure("tasks", "store alone, CPU per ack", rate.cpu_us, "us").print();
   reeve::bench::Figure("tasks", "store alone, p99", rate.p99_us, "us").print();
