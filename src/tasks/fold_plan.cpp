@@ -75,9 +75,13 @@ void FoldPlan::done(const Step& step) {
 }
 
 std::vector<FoldPlan::Item> FoldPlan::rest() const {
-  std::vector<Item> items(folding_.begin() + static_cast<std::ptrdiff_t>(at_), folding_.end());
-  for (const auto& [rid, entry] : fresh_) items.push_back(Item{rid, entry});
-  std::stable_sort(items.begin(), items.end(), by_rid);
+  std::vector<Item> fresh;
+  fresh.reserve(fresh_.size());
+  for (const auto& [rid, entry] : fresh_) fresh.push_back(Item{rid, entry});
+  std::sort(fresh.begin(), fresh.end(), by_rid);
+  std::vector<Item> items(folding_.size() - at_ + fresh.size());
+  std::merge(folding_.begin() + static_cast<std::ptrdiff_t>(at_), folding_.end(), fresh.begin(),
+             fresh.end(), items.begin(), by_rid);
   return items;
 }
 
