@@ -33,7 +33,9 @@ constexpr int idle_checkpoint_frames = 1000;
 
 bool is_small(const RecordData& r) {
   return (r.fields ? r.fields->size() : 0) +
-             (r.outcome ? r.outcome->result.size() + r.outcome->error.size() : 0) <=
+             (r.outcome
+                  ? r.outcome->result.size() + r.outcome->error.size() + r.outcome->reason.size()
+                  : 0) <=
          recent_bytes_max;
 }
 
@@ -338,6 +340,8 @@ void SqliteJournal::fold() noexcept {
   } catch (const TaskError& e) {
     // Nothing is lost: `recent` keeps what the table did not get.
     must_reopen_ = must_reopen_ || e.code() != TaskErrc::storage_full;
+  } catch (const std::bad_alloc&) {
+    // The plan is unchanged: the next commit's step tries again.
   }
   try {
     if (sync_ == DiskSync::full) db_.run("PRAGMA synchronous=FULL");
@@ -372,7 +376,7 @@ void SqliteJournal::checkpoint() noexcept {
 void SqliteJournal::close(const JournalMeta& meta) noexcept {
   try {
     if (!must_reopen_ && !reserve_.is_short()) fold_everything();
-  } catch (const TaskError&) {
+  } catch (const std::exception&) {
     // The next start finds the rest in `recent`.
   }
   try {
