@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "benchmarks/support/report.hpp"
+#include "tests/limits/support/quiet_probe.hpp"
 
 namespace {
 
@@ -17,17 +18,7 @@ using asio::awaitable;
 using BenchClock = std::chrono::steady_clock;
 using reeve::bench::Figure;
 using namespace reeve::limits;
-
-struct QuietProbe final : UsageProbe {
-  Sample sample() override { return {}; }
-};
-
-LimiterConfig quiet(int tasks) {
-  LimiterConfig config;
-  config.probe = std::make_shared<QuietProbe>();
-  config.limits.max_concurrent_tasks = tasks;
-  return config;
-}
+using reeve::limits::testing::quiet;
 
 double seconds_since(BenchClock::time_point begin) {
   return std::chrono::duration<double>(BenchClock::now() - begin).count();

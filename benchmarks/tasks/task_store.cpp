@@ -234,20 +234,29 @@ void recovery_figures(const std::string& dir) {
 
 }  // namespace
 
-/// For a profiler: 64 writers, nothing else.
-void store_alone(const std::string& dir, double seconds) {
+/// For a profiler: so many writers, nothing else.
+void store_alone(const std::string& dir, double seconds, int writers) {
   asio::io_context context(1);
   StoreConfig config;
   config.path = dir + "/alone.db";
   TaskStore store(context.get_executor(), config);
   fill(store, context, 0, 1000);
-  const Rate rate = durable(store, context, 64, 1000, seconds);
-  reeve::bench::Figure("tasks", "64 writers alone", rate.per_second, "1/s").print();
-  reeve::bench::Figure("tasks", "64 writers alone, CPU per ack", rate.cpu_us, "us").print();
+  const Rate rate = durable(store, context, writers, 1000, seconds);
+  const auto commits = store.health().commits;
+  if (writers == 1)
+    reeve::bench::Figure("tasks", "SQLite one row",
+                         bench::sqlite_one_row(dir, 1000, seconds).per_second, "1/s")
+        .print();
+  reeve::bench::Figure("tasks", "store alone", rate.per_second, "1/s").print();
+  reeve::bench::Figure("tasks", "store alone, CPU per ack", rate.cpu_us, "us").print();
+  reeve::bench::Figure("tasks", "store alone, p99", rate.p99_us, "us").print();
+  reeve::bench::Figure("tasks", "store alone, rows per commit",
+                       static_cast<double>(store.health().rows) / static_cast<double>(commits), "")
+      .print();
 }
 
 /// reeve_bench_tasks [SECONDS [ROUNDS [SECTION...]]]; sections: recovery memory durable integrity,
-/// and, only when it is named, store.
+/// and, only when they are named, store and lone.
 int main(int argc, char** argv) {
   const double seconds = argc > 1 ? std::atof(argv[1]) : 1.0;
   const int rounds = argc > 2 ? std::atoi(argv[2]) : 3;
@@ -275,6 +284,7 @@ int main(int argc, char** argv) {
   if (wanted("recovery")) recovery_figures(directory);
   if (wanted("memory")) memory_figures();
   if (wanted("durable")) durable_figures(directory, seconds, rounds);
-  if (argc > 3 && wanted("store")) store_alone(directory, seconds);
+  if (argc > 3 && wanted("store")) store_alone(directory, seconds, 64);
+  if (argc > 3 && wanted("lone")) store_alone(directory, seconds, 1);
   std::filesystem::remove_all(directory);
 }

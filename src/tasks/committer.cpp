@@ -35,6 +35,7 @@ void Engine::run() {
     auto work_waits = [this] {
       return journal_ && (!dirty_.empty() || !lazy_erases_.empty() || !repairs_.empty());
     };
+    wait_for_more(lock);
     while (!stop_ && queue_.empty()) {
       const auto now = steady_clock::now();
       auto wake = steady_clock::time_point::max();
@@ -55,10 +56,9 @@ void Engine::run() {
       else
         queue_changed_.wait_until(lock, std::min(wake, now + std::chrono::hours{1}));
     }
-    if (!stop_) wait_for_more(lock);
     Batch batch;
     batch.tickets.swap(queue_);
-    last_batch_ = batch.tickets.size();
+    const std::size_t taken = batch.tickets.size();
     const bool late = steady_clock::now() >= dirty_since_ + config_.relaxed_delay;
     const bool everything = std::exchange(flush_wanted_, false) || stop_ || late;
     if (everything) batch.dirty.swap(dirty_);
@@ -73,18 +73,38 @@ void Engine::run() {
       commit(std::move(batch));
     if (!last) remove_expired(expiry_step);
     lock.lock();
+    crowd_ = taken + queue_.size();
     if (last && queue_.empty()) return;
   }
 }
 
-/// The first writer of a crowd that has just been answered is back before the others. Where a sync
-/// is slow, taking it alone would cost all of them a second one.
+/// Those who have just been answered mostly come back at once. A crowd is waited for until it is
+/// complete: to take its first ones alone would cost all of them a second sync. A lone writer is
+/// looked for without going to sleep. Both only where it paid the last times.
 void Engine::wait_for_more(std::unique_lock<std::mutex>& lock) {
-  constexpr std::chrono::microseconds pause{100};
-  if (last_commit_took_ < 10 * pause || queue_.empty() || queue_.size() >= last_batch_) return;
-  lock.unlock();
-  std::this_thread::sleep_for(pause);
-  lock.lock();
+  using std::chrono::microseconds;
+  using std::chrono::steady_clock;
+  const std::size_t crowd = std::exchange(crowd_, 0);
+  if (stop_ || queue_.size() >= crowd) return;
+  if (patience_ <= 0) {
+    ++patience_;
+    return;
+  }
+  bool came = false;
+  if (crowd == 1) {
+    lock.unlock();
+    const auto end = steady_clock::now() + microseconds{50};
+    while (queued_bytes_.load(std::memory_order_relaxed) == 0 && steady_clock::now() < end)
+      std::this_thread::yield();
+    lock.lock();
+    came = !queue_.empty();
+  } else {
+    wake_size_ = crowd;
+    const auto limit = std::min<steady_clock::duration>(last_commit_took_ / 2, microseconds{200});
+    came = queue_changed_.wait_for(lock, limit, [&] { return stop_ || queue_.size() >= crowd; });
+    wake_size_ = 1;
+  }
+  patience_ = came ? 3 : patience_ - 2;
 }
 
 void Engine::gather(Batch& batch) {
@@ -158,7 +178,7 @@ void Engine::commit(Batch batch) {
       health_.degraded = false;
     }
     settle(batch, false);
-    journal_->maintain();
+    journal_->maintain(batch.tickets.size() <= 1 && nobody_waits());
   } catch (const TaskError& error) {
     if (error.code() == TaskErrc::storage_full) {
       // A full disk still lets tasks be deleted.
@@ -177,6 +197,11 @@ void Engine::commit(Batch batch) {
     fail(batch, error);
   }
   release_space();
+}
+
+bool Engine::nobody_waits() const {
+  const std::lock_guard lock(queue_mutex_);
+  return queue_.empty();
 }
 
 void Engine::settle_ticket(const TicketPtr& ticket) {

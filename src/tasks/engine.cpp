@@ -145,8 +145,8 @@ TicketPtr Engine::enqueue(const EntryPtr& entry, const RecordPtr& data, bool tra
       queued_bytes_ -= ticket->bytes;
       throw_closed();
     }
-    first = queue_.empty();
     queue_.push_back(ticket);
+    first = queue_.size() == wake_size_;
   }
   if (first) queue_changed_.notify_one();
   return ticket;

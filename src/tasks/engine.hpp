@@ -161,6 +161,7 @@ class Engine {
   void fail(Batch& batch, const TaskError& error);
   void fail_ticket(const TicketPtr& ticket, const TaskError& error);
   void release_space();
+  bool nobody_waits() const;
   JournalMeta meta(bool clean) const;
   void start_thread();
 
@@ -194,7 +195,9 @@ class Engine {
   std::map<std::uint64_t, std::weak_ptr<Entry>> repairs_;
   std::chrono::steady_clock::time_point meta_written_{};
   std::chrono::steady_clock::duration last_commit_took_{};
-  std::size_t last_batch_ = 0;
+  std::size_t crowd_ = 0;      // who may be back for the next commit
+  std::size_t wake_size_ = 1;  // the committer is woken when so many are queued
+  int patience_ = 3;           // how often waiting for them may fail before it is given up
   std::mutex thread_mutex_;
   std::thread committer_;
 };

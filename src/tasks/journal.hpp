@@ -31,8 +31,9 @@ class Journal {
   virtual JournalMeta load(const std::function<void(std::shared_ptr<RecordData>)>& record) = 0;
   /// Durable when it returns. Throws TaskError(storage_full, io_error).
   virtual void commit(std::span<const JournalRow> rows, const JournalMeta* meta) = 0;
-  /// What can wait until the writers have their answers: folding the log, the reserve.
-  virtual void maintain() noexcept = 0;
+  /// What can wait until the writers have their answers: folding the log, the reserve. `idle`: no
+  /// writer waits for the next commit.
+  virtual void maintain(bool idle) noexcept = 0;
   virtual void close(const JournalMeta& meta) noexcept = 0;
 };
 

@@ -21,6 +21,7 @@ CREATE TABLE task(
   CHECK((finished_ms IS NULL) = (state < 4))) STRICT;
 CREATE TABLE result(rid INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
 CREATE TABLE meta(k TEXT PRIMARY KEY, v INTEGER NOT NULL) WITHOUT ROWID, STRICT;
+CREATE TABLE recent(seq INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
 )sql";
 
 /// Runs `work` in a transaction; an exception rolls it back.
@@ -44,7 +45,10 @@ void transact(Connection& db, Work work) {
 }  // namespace
 
 std::span<const MigrationStep> migration_steps() noexcept {
-  return {};
+  static constexpr MigrationStep steps[] = {
+      {1, "CREATE TABLE recent(seq INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT"},
+  };
+  return steps;
 }
 
 void bring_up_to_date(Connection& db, const std::string& path, std::span<const MigrationStep> steps,

@@ -15,7 +15,7 @@ struct MigrationStep {
 };
 
 inline constexpr int application_id = 0x72766b31;  // "rvk1"
-inline constexpr int schema_version = 1;
+inline constexpr int schema_version = 2;
 
 /// The steps of this release, in order. Version 1 is the first.
 std::span<const MigrationStep> migration_steps() noexcept;

@@ -1,4 +1,5 @@
-// The SQLite journal: WAL, synchronous FULL, one exclusive connection, one transaction per batch.
+// The SQLite journal: WAL, synchronous FULL, one exclusive connection, one transaction and one row
+// of `recent` per batch.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sqlite3.h>
@@ -6,35 +7,36 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
+#include "tasks/fold_plan.hpp"
 #include "tasks/journal.hpp"
 #include "tasks/migration.hpp"
+#include "tasks/reserve_file.hpp"
 #include "tasks/sqlite_handle.hpp"
+#include "tasks/sqlite_rows.hpp"
 
 namespace reeve::tasks::detail {
 namespace {
 
-constexpr const char* upsert_sql =
-    "INSERT OR REPLACE INTO task "
-    "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)";
+// A batch of more rows, and a larger row, goes into the table directly: to write it twice would
+// gain nothing.
+constexpr std::size_t recent_rows_max = 1024;
+constexpr std::size_t recent_bytes_max = 4096;
+// Of one step of a pass.
+constexpr std::size_t fold_rows_min = 16;
 
-void bind_ms(sqlite3_stmt* s, int at, std::int64_t ms) {
-  if (ms != never_ms) sqlite3_bind_int64(s, at, ms);
-}
+// With nobody waiting the log stays small and is used over and over: a sync of a file that does not
+// grow is faster.
+constexpr int idle_checkpoint_frames = 1000;
 
-void bind_text(sqlite3_stmt* s, int at, const std::string& text) {
-  if (!text.empty())
-    sqlite3_bind_text(s, at, text.data(), static_cast<int>(text.size()), SQLITE_STATIC);
-}
-
-std::int64_t column_ms(sqlite3_stmt* s, int at) {
-  return sqlite3_column_type(s, at) == SQLITE_NULL ? never_ms : sqlite3_column_int64(s, at);
-}
-
-std::string column_text(sqlite3_stmt* s, int at) {
-  const auto* text = static_cast<const char*>(sqlite3_column_blob(s, at));
-  return text ? std::string(text, sqlite3_column_bytes(s, at)) : std::string();
+bool is_small(const RecordData& r) {
+  return (r.fields ? r.fields->size() : 0) +
+             (r.outcome
+                  ? r.outcome->result.size() + r.outcome->error.size() + r.outcome->reason.size()
+                  : 0) <=
+         recent_bytes_max;
 }
 
 class SqliteJournal final : public Journal {
@@ -45,18 +47,19 @@ class SqliteJournal final : public Journal {
         vfs_(config.vfs),
         sync_(config.sync),
         checkpoint_frames_(config.checkpoint_frames),
-        reserve_bytes_(config.reserve.bytes()) {
+        reserve_(config.path + "-reserve", config.reserve.bytes()),
+        plan_(static_cast<std::size_t>(config.checkpoint_frames) * 1024) {
     if (sqlite3_threadsafe() == 0)
       throw TaskError(TaskErrc::io_error,
                       "this SQLite was built without threads; use another build");
     open();
-    make_reserve();
+    reserve_.hold();
   }
   ~SqliteJournal() override { shut(); }
 
   JournalMeta load(const std::function<void(std::shared_ptr<RecordData>)>& record) override;
   void commit(std::span<const JournalRow> rows, const JournalMeta* meta) override;
-  void maintain() noexcept override;
+  void maintain(bool idle) noexcept override;
   void close(const JournalMeta& meta) noexcept override;
 
  private:
@@ -65,16 +68,18 @@ class SqliteJournal final : public Journal {
   void configure();
   void verify();
   void prepare();
-  void write(const JournalRow& row);
+  void put(std::uint64_t rid, const RecordData* r, bool foreign);
+  void put_result(const RecordData& r);
+  void put_items(std::span<const FoldPlan::Item> items);
+  void write(const JournalRow& row, bool direct);
   void write_meta(const JournalMeta& meta);
   void put_meta(const char* key, std::int64_t value);
-  void transact(std::span<const JournalRow> rows, const JournalMeta* meta);
+  template <class Work>
+  void transact(Work work);
+  void append(std::span<const JournalRow> rows, const JournalMeta* meta);
+  void fold() noexcept;
+  void fold_everything();
   void checkpoint() noexcept;
-  void make_reserve() noexcept;
-  bool drop_reserve() noexcept;
-  /// Folding the log makes the file grow: it would take what is left for deletions, and fail.
-  bool is_short_of_space() const noexcept { return reserve_bytes_ != 0 && !reserve_there_; }
-  std::string reserve_path() const { return path_ + "-reserve"; }
 
   static int on_wal(void* self, sqlite3*, const char*, int frames) {
     static_cast<SqliteJournal*>(self)->wal_frames_ = frames;
@@ -84,11 +89,15 @@ class SqliteJournal final : public Journal {
   std::string path_, prefix_, vfs_, text_;
   DiskSync sync_;
   int checkpoint_frames_;
-  std::uint64_t reserve_bytes_;
+  ReserveFile reserve_;
   Connection db_;
-  Statement upsert_, put_result_, erase_, erase_result_, put_meta_, begin_, commit_;
+  Statement upsert_, put_result_, erase_, erase_result_, put_recent_, erase_recent_, put_meta_,
+      begin_, commit_;
+  FoldPlan plan_;
+  std::string body_;                  // of the transaction under way
+  std::vector<FoldPlan::Item> said_;  // by it
+  std::size_t last_rows_ = 0;
   int wal_frames_ = 0;
-  bool reserve_there_ = false;
   bool must_reopen_ = false;
 };
 
@@ -121,7 +130,7 @@ void SqliteJournal::configure() {
   db_.run("PRAGMA secure_delete=OFF");
   db_.run("PRAGMA wal_autocheckpoint=0");  // checkpoint() does it, to see its errors
   db_.run("PRAGMA journal_size_limit=67108864");
-  db_.run("PRAGMA cache_size=-8192");
+  db_.run("PRAGMA cache_size=-16384");
   sqlite3_wal_hook(db_.get(), &on_wal, this);
   // Takes the exclusive lock now instead of at the first write.
   db_.run("BEGIN IMMEDIATE");
@@ -142,16 +151,18 @@ void SqliteJournal::prepare() {
   put_result_.prepare(db_, "INSERT OR REPLACE INTO result VALUES(?1,?2)");
   erase_.prepare(db_, "DELETE FROM task WHERE rid=?1");
   erase_result_.prepare(db_, "DELETE FROM result WHERE rid=?1");
+  put_recent_.prepare(db_, "INSERT INTO recent(body) VALUES(?1)");
+  erase_recent_.prepare(db_, "DELETE FROM recent WHERE seq<=?1");
   put_meta_.prepare(db_, "INSERT OR REPLACE INTO meta VALUES(?1,?2)");
   begin_.prepare(db_, "BEGIN IMMEDIATE");
   commit_.prepare(db_, "COMMIT");
 }
 
 void SqliteJournal::shut() noexcept {
-  for (Statement* s :
-       {&upsert_, &put_result_, &erase_, &erase_result_, &put_meta_, &begin_, &commit_})
+  for (Statement* s : {&upsert_, &put_result_, &erase_, &erase_result_, &put_recent_,
+                       &erase_recent_, &put_meta_, &begin_, &commit_})
     s->reset();
-  if (is_short_of_space() && db_.get() != nullptr)
+  if (reserve_.is_short() && db_.get() != nullptr)
     sqlite3_db_config(db_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   db_.close();
 }
@@ -172,96 +183,64 @@ JournalMeta SqliteJournal::load(const std::function<void(std::shared_ptr<RecordD
     }
   }
   if (!meta.clean) verify();
-  Statement results;
-  results.prepare(db_, "SELECT rid, body FROM result ORDER BY rid");
-  bool more_results = results.step();
-  std::shared_ptr<const Outcome> shared;
-  Statement rows;
-  rows.prepare(db_, "SELECT * FROM task ORDER BY rid");
-  while (rows.step()) {
-    sqlite3_stmt* s = rows.get();
-    auto r = std::make_shared<RecordData>();
-    r->rid = sqlite3_column_int64(s, 0);
-    meta.next_rid = std::max(meta.next_rid, r->rid + 1);
-    const std::string id = column_text(s, 1);
-    r->revision = sqlite3_column_int64(s, 4);
-    meta.next_revision = std::max(meta.next_revision, r->revision + 1);
-    while (more_results &&
-           sqlite3_column_int64(results.get(), 0) < static_cast<std::int64_t>(r->rid))
-      more_results = results.step();
-    if (!id.starts_with(prefix_)) continue;
-    r->id = std::make_shared<const std::string>(id.substr(prefix_.size()));
-    r->state = static_cast<TaskState>(sqlite3_column_int(s, 2));
-    r->attempt = static_cast<std::uint32_t>(sqlite3_column_int64(s, 3));
-    r->progress = sqlite3_column_double(s, 5);
-    r->created_ms = sqlite3_column_int64(s, 6);
-    r->updated_ms = sqlite3_column_int64(s, 7);
-    r->finished_ms = column_ms(s, 8);
-    r->expires_ms = column_ms(s, 9);
-    r->retry_at_ms = column_ms(s, 10);
-    r->ttl_ms = column_ms(s, 11);
-    r->body_hash = static_cast<std::uint64_t>(sqlite3_column_int64(s, 12));
-    r->retry_after_crash = (sqlite3_column_int(s, 13) & 1) != 0;
-    if (auto doc = column_text(s, 14); !doc.empty())
-      r->fields = std::make_shared<const std::string>(std::move(doc));
-    Outcome outcome{{}, column_text(s, 15), column_text(s, 16)};
-    if (more_results && sqlite3_column_int64(results.get(), 0) == static_cast<std::int64_t>(r->rid))
-      outcome.result = column_text(results.get(), 1);
-    if (outcome.result.empty() && outcome.error.empty()) {
-      if (!outcome.reason.empty()) {  // one of very few words: said once for all who share it
-        if (!shared || shared->reason != outcome.reason)
-          shared = std::make_shared<const Outcome>(std::move(outcome));
-        r->outcome = shared;
-      }
-    } else {
-      r->outcome = std::make_shared<const Outcome>(std::move(outcome));
-    }
-    record(std::move(r));
+  Statement recent;
+  recent.prepare(db_, "SELECT seq, body FROM recent ORDER BY seq");
+  while (recent.step()) {
+    const std::string body = column_text(recent.get(), 1);
+    const bool whole = read_recent(body, prefix_, [this](std::uint64_t rid, RecentEntry entry) {
+      plan_.said(rid, std::move(entry));
+    });
+    if (!whole)
+      throw TaskError(TaskErrc::bad_format,
+                      fmt::format("'{}' is damaged: a row of its table 'recent' cannot be read; "
+                                  "restore it",
+                                  path_));
+    plan_.appended(sqlite3_column_int64(recent.get(), 0), body.size());
   }
+  load_rows(db_, prefix_, plan_.rest(), meta, record);
   return meta;
 }
 
-void SqliteJournal::write(const JournalRow& row) {
-  if (!row.data) {
+void SqliteJournal::put(std::uint64_t rid, const RecordData* r, bool foreign) {
+  if (r == nullptr) {
     for (Statement* s : {&erase_, &erase_result_}) {
-      sqlite3_bind_int64(s->get(), 1, static_cast<std::int64_t>(row.rid));
+      sqlite3_bind_int64(s->get(), 1, static_cast<std::int64_t>(rid));
       s->finish();
     }
     return;
   }
-  const RecordData& r = *row.data;
-  sqlite3_stmt* s = upsert_.get();
-  sqlite3_clear_bindings(s);
-  text_ = prefix_;
-  text_ += *r.id;
-  sqlite3_bind_int64(s, 1, static_cast<std::int64_t>(r.rid));
-  bind_text(s, 2, text_);
-  sqlite3_bind_int(s, 3, static_cast<int>(r.state));
-  sqlite3_bind_int64(s, 4, r.attempt);
-  sqlite3_bind_int64(s, 5, static_cast<std::int64_t>(r.revision));
-  sqlite3_bind_double(s, 6, r.progress);
-  sqlite3_bind_int64(s, 7, r.created_ms);
-  sqlite3_bind_int64(s, 8, r.updated_ms);
-  bind_ms(s, 9, r.finished_ms);
-  bind_ms(s, 10, r.expires_ms);
-  bind_ms(s, 11, r.retry_at_ms);
-  bind_ms(s, 12, r.ttl_ms);
-  sqlite3_bind_int64(s, 13, static_cast<std::int64_t>(r.body_hash));
-  sqlite3_bind_int(s, 14, r.retry_after_crash ? 1 : 0);
-  if (r.fields)
-    sqlite3_bind_blob(s, 15, r.fields->data(), static_cast<int>(r.fields->size()), SQLITE_STATIC);
-  if (r.outcome) {
-    bind_text(s, 16, r.outcome->error);
-    bind_text(s, 17, r.outcome->reason);
-  }
+  text_ = foreign ? "" : prefix_;
+  text_ += *r->id;
+  bind_row(upsert_.get(), *r, text_);
   upsert_.finish();
-  if (r.outcome && !r.outcome->result.empty()) {
-    sqlite3_stmt* p = put_result_.get();
-    sqlite3_bind_int64(p, 1, static_cast<std::int64_t>(r.rid));
-    sqlite3_bind_blob(p, 2, r.outcome->result.data(), static_cast<int>(r.outcome->result.size()),
-                      SQLITE_STATIC);
-    put_result_.finish();
+}
+
+void SqliteJournal::put_result(const RecordData& r) {
+  if (!r.outcome || r.outcome->result.empty()) return;
+  sqlite3_stmt* s = put_result_.get();
+  sqlite3_bind_int64(s, 1, static_cast<std::int64_t>(r.rid));
+  sqlite3_bind_blob(s, 2, r.outcome->result.data(), static_cast<int>(r.outcome->result.size()),
+                    SQLITE_STATIC);
+  put_result_.finish();
+}
+
+void SqliteJournal::write(const JournalRow& row, bool direct) {
+  using Kind = RecentEntry::Kind;
+  RecentEntry entry;
+  if (row.data) put_result(*row.data);
+  if (!direct && (!row.data || is_small(*row.data))) {
+    entry.kind = row.data ? Kind::row : Kind::erased;
+    entry.data = row.data;
+  } else {
+    put(row.rid, row.data.get(), false);
+    if (!plan_.may_hold(row.rid)) return;
+    entry.kind = row.data ? Kind::in_table : Kind::erased;
   }
+  if (entry.kind == Kind::row)
+    append_row(body_, *row.data, prefix_);
+  else
+    append_mark(body_, entry.kind, row.rid);
+  said_.push_back({row.rid, std::move(entry)});
 }
 
 void SqliteJournal::put_meta(const char* key, std::int64_t value) {
@@ -278,17 +257,42 @@ void SqliteJournal::write_meta(const JournalMeta& meta) {
   put_meta("clean_shutdown", meta.clean ? 1 : 0);
 }
 
-void SqliteJournal::transact(std::span<const JournalRow> rows, const JournalMeta* meta) {
+template <class Work>
+void SqliteJournal::transact(Work work) {
   begin_.finish();
   try {
-    for (const JournalRow& row : rows) write(row);
-    if (meta) write_meta(*meta);
+    work();
     commit_.finish();
   } catch (...) {
     if (sqlite3_get_autocommit(db_.get()) == 0)
       sqlite3_exec(db_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
     throw;
   }
+}
+
+void SqliteJournal::append(std::span<const JournalRow> rows, const JournalMeta* meta) {
+  body_.clear();
+  said_.clear();
+  try {
+    transact([&] {
+      // One row is one page in the table, as it would be in `recent`.
+      const bool direct =
+          rows.size() > recent_rows_max || (rows.size() == 1 && !plan_.may_hold(rows.front().rid));
+      for (const JournalRow& row : rows) write(row, direct);
+      if (!body_.empty()) {
+        sqlite3_bind_blob(put_recent_.get(), 1, body_.data(), static_cast<int>(body_.size()),
+                          SQLITE_STATIC);
+        put_recent_.finish();
+      }
+      if (meta) write_meta(*meta);
+    });
+  } catch (...) {
+    for (const auto& item : said_) plan_.suspect(item.rid);
+    throw;
+  }
+  if (!body_.empty()) plan_.appended(sqlite3_last_insert_rowid(db_.get()), body_.size());
+  for (auto& item : said_) plan_.said(item.rid, std::move(item.entry));
+  last_rows_ = rows.size();
 }
 
 void SqliteJournal::commit(std::span<const JournalRow> rows, const JournalMeta* meta) {
@@ -298,21 +302,67 @@ void SqliteJournal::commit(std::span<const JournalRow> rows, const JournalMeta* 
     open();
   }
   try {
-    transact(rows, meta);
+    append(rows, meta);
   } catch (const TaskError& e) {
     must_reopen_ = e.code() != TaskErrc::storage_full;
     const bool only_erases =
         !rows.empty() &&
         std::all_of(rows.begin(), rows.end(), [](const JournalRow& r) { return !r.data; });
-    if (e.code() != TaskErrc::storage_full || !only_erases || !drop_reserve()) throw;
-    transact(rows, meta);
+    if (e.code() != TaskErrc::storage_full || !only_erases || !reserve_.give_up()) throw;
+    append(rows, meta);
   }
 }
 
-void SqliteJournal::maintain() noexcept {
+void SqliteJournal::maintain(bool idle) noexcept {
   if (must_reopen_) return;
-  if (!reserve_there_) make_reserve();
-  if (wal_frames_ >= checkpoint_frames_ && !is_short_of_space()) checkpoint();
+  reserve_.hold();
+  if (reserve_.is_short()) return;  // the file would grow: that is for deletions
+  fold();
+  const int most = idle ? std::min(checkpoint_frames_, idle_checkpoint_frames) : checkpoint_frames_;
+  if (wal_frames_ >= most && !must_reopen_) checkpoint();
+}
+
+/// One step from `recent` into the table. It is not synced: what it moves is still in `recent` on
+/// any disk that has lost it, and the next commit's sync comes before whatever follows.
+void SqliteJournal::fold() noexcept {
+  try {
+    const auto step = plan_.next(fold_rows_min + 2 * last_rows_);
+    if (step.empty()) return;
+    if (sync_ == DiskSync::full) db_.run("PRAGMA synchronous=NORMAL");
+    transact([&] {
+      put_items(step.rows);
+      if (step.erase_through != 0) {
+        sqlite3_bind_int64(erase_recent_.get(), 1, step.erase_through);
+        erase_recent_.finish();
+      }
+    });
+    plan_.done(step);
+  } catch (const TaskError& e) {
+    // Nothing is lost: `recent` keeps what the table did not get.
+    must_reopen_ = must_reopen_ || e.code() != TaskErrc::storage_full;
+  } catch (const std::bad_alloc&) {
+    // The plan is unchanged: the next commit's step tries again.
+  }
+  try {
+    if (sync_ == DiskSync::full) db_.run("PRAGMA synchronous=FULL");
+  } catch (const TaskError&) {
+    must_reopen_ = true;
+  }
+}
+
+void SqliteJournal::fold_everything() {
+  const auto rest = plan_.rest();
+  transact([&] {
+    put_items(rest);
+    sqlite3_bind_int64(erase_recent_.get(), 1, std::numeric_limits<std::int64_t>::max());
+    erase_recent_.finish();
+  });
+  plan_.clear();
+}
+
+void SqliteJournal::put_items(std::span<const FoldPlan::Item> items) {
+  for (const auto& [rid, entry] : items)
+    if (entry.kind != RecentEntry::Kind::in_table) put(rid, entry.data.get(), entry.foreign);
 }
 
 void SqliteJournal::checkpoint() noexcept {
@@ -323,30 +373,19 @@ void SqliteJournal::checkpoint() noexcept {
   wal_frames_ = 0;
 }
 
-void SqliteJournal::make_reserve() noexcept {
-  if (reserve_bytes_ == 0) return;
-  const int fd = ::open(reserve_path().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) return;
-  const int rc = ::posix_fallocate(fd, 0, static_cast<off_t>(reserve_bytes_));
-  ::close(fd);
-  if (rc == 0)
-    reserve_there_ = true;
-  else
-    ::unlink(reserve_path().c_str());
-}
-
-bool SqliteJournal::drop_reserve() noexcept {
-  return std::exchange(reserve_there_, false) && ::unlink(reserve_path().c_str()) == 0;
-}
-
 void SqliteJournal::close(const JournalMeta& meta) noexcept {
   try {
-    if (!must_reopen_) transact({}, &meta);
+    if (!must_reopen_ && !reserve_.is_short()) fold_everything();
+  } catch (const std::exception&) {
+    // The next start finds the rest in `recent`.
+  }
+  try {
+    if (!must_reopen_) append({}, &meta);
   } catch (const TaskError&) {
     // The next start then finds an unclean shutdown and checks the file: nothing is lost.
   }
   shut();
-  if (reserve_there_) ::unlink(reserve_path().c_str());
+  reserve_.give_up();
 }
 
 }  // namespace

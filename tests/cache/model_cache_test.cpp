@@ -5,6 +5,7 @@
 #include <boost/asio/strand.hpp>
 #include <cstdlib>
 
+#include "tests/support/environment.hpp"
 #include "tests/support/pch.hpp"
 
 namespace reeve::cache {
@@ -262,36 +263,14 @@ TEST(CacheThreads, TwoThreadsOneLoadEach) {
   EXPECT_EQ(served.load(), 2000);
 }
 
-struct Variable {
-  const char* name;
-  std::vector<const char*> good, bad;
-};
-
 TEST(CacheEnvironment, EveryVariableIsReadStrictlyAndNamedInItsError) {
-  const std::vector<Variable> variables{
+  const std::vector<test::Variable> variables{
       {"MAX_CACHED_MODELS", {"1", "100000"}, {"0", "100001", "-1", "3.5", "", " 5", "five", "5x"}},
       {"MODEL_CACHE_TTL", {"0", "315360000"}, {"-1", "315360001", "1h", "", "1e3", "nan"}},
       {"MODEL_CACHE_CHECK_INTERVAL", {"1", "86400"}, {"0", "86401", "0.5", "", "\t7"}},
       {"MODEL_CACHE_MEMORY_MB", {"1", "1000000000"}, {"0", "1000000001", "1GB", "", "+5"}},
   };
-  for (const auto& v : variables) {
-    for (const char* text : v.good) {
-      ::setenv(v.name, text, 1);
-      EXPECT_NO_THROW(CacheConfig::from_environment()) << v.name << "=" << text;
-    }
-    for (const char* text : v.bad) {
-      ::setenv(v.name, text, 1);
-      try {
-        CacheConfig::from_environment();
-        ADD_FAILURE() << v.name << "='" << text << "' was accepted";
-      } catch (const ConfigError& e) {
-        EXPECT_THAT(e.what(), ::testing::StartsWith(std::string(v.name) + "='" + text + "'"));
-        EXPECT_THAT(e.what(), ::testing::HasSubstr(std::string("from ") + v.good.front()));
-        EXPECT_THAT(e.what(), ::testing::HasSubstr(std::string("to ") + v.good.back()));
-      }
-    }
-    ::unsetenv(v.name);
-  }
+  test::expect_read_strictly(variables, [] { CacheConfig::from_environment(); });
 }
 
 TEST(CacheEnvironment, GivesWhatItSays) {

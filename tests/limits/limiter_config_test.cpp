@@ -8,44 +8,23 @@
 #include <fstream>
 #include <reeve/base/error.hpp>
 
+#include "tests/support/environment.hpp"
 #include "tests/support/pch.hpp"
 
 namespace reeve::limits {
 namespace {
 
-struct Variable {
-  const char* name;
-  std::vector<const char*> good, bad;
-};
-
 TEST(LimiterConfig, EveryVariableIsReadStrictlyAndNamedInItsError) {
   const std::vector<const char*> no_percent{"0",   "0.99", "100.1", "-1",  "nan", "inf",
                                             "80%", "",     " 80",   "80 ", "abc", "0x50"};
-  const std::vector<Variable> variables{
+  const std::vector<test::Variable> variables{
       {"MAX_CPU_PERCENT", {"1", "90.5", "100"}, no_percent},
       {"MAX_MEMORY_PERCENT", {"1", "1e1", "100"}, no_percent},
       {"MAX_GPU_PERCENT", {"1", "33", "100"}, no_percent},
       {"MAX_CONCURRENT_TASKS", {"1", "100000"}, {"0", "-5", "100001", "1.5", "", "many", "2 "}},
       {"RESOURCE_CHECK_INTERVAL", {"0.01", "3600"}, {"0", "0.009", "3600.1", "nan", "", "1s"}},
   };
-  for (const auto& v : variables) {
-    for (const char* text : v.good) {
-      ::setenv(v.name, text, 1);
-      EXPECT_NO_THROW(LimiterConfig::from_environment()) << v.name << "=" << text;
-    }
-    for (const char* text : v.bad) {
-      ::setenv(v.name, text, 1);
-      try {
-        LimiterConfig::from_environment();
-        ADD_FAILURE() << v.name << "='" << text << "' was accepted";
-      } catch (const ConfigError& e) {
-        EXPECT_THAT(e.what(), ::testing::StartsWith(std::string(v.name) + "='" + text + "'"));
-        EXPECT_THAT(e.what(), ::testing::HasSubstr(std::string("from ") + v.good.front()));
-        EXPECT_THAT(e.what(), ::testing::HasSubstr(std::string("to ") + v.good.back()));
-      }
-    }
-    ::unsetenv(v.name);
-  }
+  test::expect_read_strictly(variables, [] { LimiterConfig::from_environment(); });
 }
 
 TEST(LimiterConfig, HasTheDefaultsOfThePageAndReadsWhatIsSet) {

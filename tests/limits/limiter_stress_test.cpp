@@ -5,6 +5,7 @@
 #include <random>
 #include <reeve/limits.hpp>
 
+#include "tests/limits/support/quiet_probe.hpp"
 #include "tests/support/pch.hpp"
 
 namespace reeve::limits {
@@ -13,17 +14,7 @@ namespace {
 namespace asio = boost::asio;
 using asio::awaitable;
 using std::chrono::milliseconds;
-
-struct QuietProbe final : UsageProbe {
-  Sample sample() override { return {}; }
-};
-
-LimiterConfig quiet(int tasks) {
-  LimiterConfig config;
-  config.probe = std::make_shared<QuietProbe>();
-  config.limits.max_concurrent_tasks = tasks;
-  return config;
-}
+using testing::quiet;
 
 /// Random arrivals, cancellations and timeouts. Who was granted must have asked after everyone who
 /// was granted before; `in_use` counts what is really held.

@@ -23,10 +23,13 @@ using testing::run;
 constexpr const char* db_path = "/disk/tasks.db";
 constexpr int task_count = 40;
 
+constexpr int now = detail::schema_version;
+constexpr int ahead = now + 2;
+
 /// Two releases ahead: a column with a value for every row, then a table filled from it.
 const std::vector<MigrationStep> two_steps{
-    {1, "ALTER TABLE task ADD COLUMN owner TEXT; UPDATE task SET owner = 'of ' || id"},
-    {2,
+    {now, "ALTER TABLE task ADD COLUMN owner TEXT; UPDATE task SET owner = 'of ' || id"},
+    {now + 1,
      "CREATE TABLE note(rid INTEGER PRIMARY KEY, text TEXT) STRICT;"
      "INSERT INTO note SELECT rid, owner FROM task"},
 };
@@ -51,14 +54,14 @@ class MigrationTest : public ::testing::Test {
                                "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL"})
       db.run(pragma);
   }
-  /// Everything of version 1, or everything of version 3.
+  /// Everything of this version, or everything of the one two ahead.
   static void expect_whole(Connection& db, const std::string& where) {
     const auto version = db.number("PRAGMA user_version");
-    ASSERT_TRUE(version == 1 || version == 3) << where << ": version " << version;
+    ASSERT_TRUE(version == now || version == ahead) << where << ": version " << version;
     EXPECT_EQ(db.number("SELECT count(*) FROM task"), task_count) << where;
     const auto notes = db.number("SELECT count(*) FROM sqlite_master WHERE name='note'");
-    EXPECT_EQ(notes, version == 3 ? 1 : 0) << where;
-    if (version == 3) {
+    EXPECT_EQ(notes, version == ahead ? 1 : 0) << where;
+    if (version == ahead) {
       EXPECT_EQ(db.number("SELECT count(*) FROM note WHERE text LIKE 'of task:t%'"), task_count)
           << where;
     }
@@ -71,11 +74,33 @@ class MigrationTest : public ::testing::Test {
 TEST_F(MigrationTest, RunsEveryStepOnce) {
   Connection db;
   open(db, disk_);
-  bring_up_to_date(db, db_path, two_steps, 3);
-  EXPECT_EQ(db.number("PRAGMA user_version"), 3);
+  bring_up_to_date(db, db_path, two_steps, ahead);
+  EXPECT_EQ(db.number("PRAGMA user_version"), ahead);
   expect_whole(db, "migrated");
-  bring_up_to_date(db, db_path, two_steps, 3);
+  bring_up_to_date(db, db_path, two_steps, ahead);
   expect_whole(db, "again");
+}
+
+TEST_F(MigrationTest, AFileOfTheFirstVersionIsBroughtUpToDateByTheStore) {
+  {
+    Connection db;
+    open(db, disk_);
+    db.run("DROP TABLE recent; PRAGMA user_version=1");
+  }
+  StoreConfig config;
+  config.path = db_path;
+  config.vfs = disk_.name();
+  config.reserve = ByteSize{0};
+  boost::asio::io_context context;
+  {
+    TaskStore store(context.get_executor(), config);
+    EXPECT_EQ(store.counts().total(), static_cast<std::size_t>(task_count));
+    run(context, store.start_task("t7"));
+  }
+  Connection db;
+  open(db, disk_);
+  EXPECT_EQ(db.number("PRAGMA user_version"), now);
+  EXPECT_EQ(db.number("SELECT count(*) FROM task WHERE state=1 AND id='task:t7'"), 1);
 }
 
 TEST_F(MigrationTest, AStepThatFailsLeavesTheFileAsItWas) {
@@ -83,8 +108,8 @@ TEST_F(MigrationTest, AStepThatFailsLeavesTheFileAsItWas) {
   steps[1].sql = "CREATE TABLE note(rid INTEGER PRIMARY KEY) STRICT; SELECT no_such_function()";
   Connection db;
   open(db, disk_);
-  EXPECT_TRUE(code_of([&] { bring_up_to_date(db, db_path, steps, 3); }));
-  EXPECT_EQ(db.number("PRAGMA user_version"), 1);
+  EXPECT_TRUE(code_of([&] { bring_up_to_date(db, db_path, steps, ahead); }));
+  EXPECT_EQ(db.number("PRAGMA user_version"), now);
   expect_whole(db, "after a failed step");
 }
 
@@ -93,14 +118,14 @@ TEST_F(MigrationTest, AFullDiskLeavesTheFileAsItWas) {
     Connection db;
     open(db, disk_);
     disk_.set_capacity(1);
-    EXPECT_EQ(code_of([&] { bring_up_to_date(db, db_path, two_steps, 3); }),
+    EXPECT_EQ(code_of([&] { bring_up_to_date(db, db_path, two_steps, ahead); }),
               TaskErrc::storage_full);
     disk_.set_capacity(SIZE_MAX);
   }
   Connection db;
   open(db, disk_);
-  EXPECT_EQ(db.number("PRAGMA user_version"), 1);
-  bring_up_to_date(db, db_path, two_steps, 3);
+  EXPECT_EQ(db.number("PRAGMA user_version"), now);
+  bring_up_to_date(db, db_path, two_steps, ahead);
   expect_whole(db, "once there was space");
 }
 
@@ -108,8 +133,8 @@ TEST_F(MigrationTest, AVersionWithoutAWayIsRefused) {
   Connection db;
   open(db, disk_);
   const std::vector<MigrationStep> gap{two_steps[1]};
-  EXPECT_EQ(code_of([&] { bring_up_to_date(db, db_path, gap, 3); }), TaskErrc::bad_format);
-  EXPECT_EQ(db.number("PRAGMA user_version"), 1);
+  EXPECT_EQ(code_of([&] { bring_up_to_date(db, db_path, gap, ahead); }), TaskErrc::bad_format);
+  EXPECT_EQ(db.number("PRAGMA user_version"), now);
   db.run("PRAGMA user_version=0");
   EXPECT_EQ(code_of([&] { bring_up_to_date(db, db_path); }), TaskErrc::bad_format);
 }
@@ -118,7 +143,7 @@ TEST_F(MigrationTest, APowerCutLeavesTheOldFileOrTheNewOne) {
   {
     Connection db;
     open(db, disk_);
-    bring_up_to_date(db, db_path, two_steps, 3);
+    bring_up_to_date(db, db_path, two_steps, ahead);
   }
   Disk replay("replay-migration");
   replay.record(false);
@@ -136,7 +161,7 @@ TEST_F(MigrationTest, APowerCutLeavesTheOldFileOrTheNewOne) {
       if (tasks == 0 || db.number("SELECT count(*) FROM task") < task_count) continue;  // filling
       ++states;
       expect_whole(db, fmt::format("operation {}", i));
-      ++(db.number("PRAGMA user_version") == 1 ? before : after);
+      ++(db.number("PRAGMA user_version") == now ? before : after);
       if (HasFatalFailure()) return;
     }
   }

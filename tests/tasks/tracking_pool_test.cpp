@@ -33,7 +33,7 @@ int crash(int) {
   ::raise(SIGSEGV);
   return 0;
 }
-/// Fails as long as the file named by its length does not exist; used to fail some attempts.
+/// Crashes in the first two attempts.
 int crash_unless(int attempt) {
   if (attempt < 3) ::raise(SIGABRT);
   return attempt;

@@ -144,6 +144,12 @@ void Disk::mount(Files files) {
   const std::lock_guard lock(mutex);
   files_ = std::move(files);
 }
+Files Disk::contents() const {
+  const std::lock_guard lock(mutex);
+  Files copy;
+  for (const auto& [name, content] : files_) copy[name] = std::make_shared<Bytes>(*content);
+  return copy;
+}
 void Disk::set_capacity(std::size_t bytes) {
   const std::lock_guard lock(mutex);
   capacity_ = bytes;

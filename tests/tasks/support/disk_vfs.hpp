@@ -38,6 +38,7 @@ class Disk {
   std::size_t op_count() const;
   const std::vector<DiskOp>& ops() const { return ops_; }  // when nobody writes
   void mount(Files files);
+  Files contents() const;  // a copy: what a killed process leaves
 
   /// Faults, each until it is taken back.
   void set_capacity(std::size_t bytes);  // writes beyond fail as on a full disk
