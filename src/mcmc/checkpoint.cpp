@@ -15,7 +15,7 @@
 namespace reeve::mcmc {
 namespace {
 
-constexpr std::string_view magic = "reeve.mcmc.1\n";
+constexpr std::string_view magic = "reeve.mcmc.2\n";
 
 std::uint64_t hash(std::string_view text) noexcept {  // FNV-1a
   std::uint64_t h = 0xcbf29ce484222325ULL;

@@ -22,8 +22,9 @@ struct Sampler::State {
   std::vector<detail::Tuning> tunings;  ///< one, or one per chain
   std::vector<char> search_step;        ///< per tuning: find a step size before the next transition
   std::vector<Chain> output;
-  std::vector<double> warm_q, warm_g;  ///< pooled warm-up: rows of D
-  std::size_t warm_rows = 0;
+  std::vector<double> warm_q, warm_g, warm_lp;  ///< pooled warm-up: rows of D, D and 1
+  double target_accept = 0.8;                   ///< of pooled warm-up, unless the options name one
+  std::size_t divergences = 0;                  ///< since the last update of the pooled metric
   std::size_t iteration = 0, next_chain = 0, updates = 0, warmup_leapfrogs = 0;
   bool done = false;
   Status stopped = Status::ok;
@@ -33,6 +34,8 @@ struct Sampler::State {
   bool step(detail::Poll& poll);
   void learn_fisher(std::size_t chain, double accept);
   void learn_windows(std::size_t chain, double accept);
+  bool learn_metric();
+  bool extend_warmup();
   void end_iteration();
   bool enough() const;
 
@@ -40,8 +43,9 @@ struct Sampler::State {
   template <class Archive>
   void visit(Archive& archive) {
     archive(iteration), archive(next_chain), archive(updates), archive(warmup_leapfrogs);
-    archive(done), archive(search_step), archive(warm_q), archive(warm_g), archive(warm_rows);
-    archive(engine.leapfrogs);
+    archive(done), archive(search_step), archive(warm_q), archive(warm_g), archive(warm_lp);
+    archive(engine.leapfrogs), archive(target_accept), archive(divergences);
+    archive(warmup);
     for (auto& c : chains) {
       Random::State random = c.random.state();
       archive(c.q), archive(c.g), archive(c.lp), archive(random), archive(c.started),
