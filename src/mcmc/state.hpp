@@ -1,12 +1,10 @@
 // The whole state of a sampler between two transitions: what a checkpoint holds. Internal.
 #pragma once
 
+#include "mcmc/archive.hpp"
 #include "mcmc/engine.hpp"
 
-#include <cstring>
-#include <string>
-#include <string_view>
-#include <type_traits>
+#include <vector>
 
 namespace reeve::mcmc {
 
@@ -57,19 +55,7 @@ struct Sampler::State {
       archive(t.metric.inverse), archive(t.step), archive(t.window.n), archive(t.window.dense);
       archive(t.window.mean), archive(t.window.m2);
     }
-    for (auto& c : output) {
-      archive(c.q);
-      std::vector<double> flat;  // without padding bytes, so that equal states are equal bytes
-      for (const auto& s : c.stats)
-        flat.insert(flat.end(), {s.lp, s.accept_stat, s.stepsize, s.energy, double(s.treedepth),
-                                 double(s.n_leapfrog), double(s.divergent)});
-      archive(flat);
-      c.stats.resize(flat.size() / 7);
-      for (std::size_t i = 0; i < c.stats.size(); ++i) {
-        const double* f = flat.data() + 7 * i;
-        c.stats[i] = {f[0], f[1], f[2], f[3], std::uint32_t(f[4]), std::uint32_t(f[5]), f[6] != 0};
-      }
-    }
+    for (auto& c : output) detail::visit_chain(archive, c);
   }
 };
 
