@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -34,6 +36,11 @@ double least_ess(const std::vector<ChainDraws>& draws) {
 
 namespace {
 
+// Two runs of the benchmark may share the folder.
+std::string own_file(const std::string& folder, const char* name) {
+  return fmt::format("{}/{}-{}", folder, ::getpid(), name);
+}
+
 void write_dump(const std::string& path, const DataSet& data,
                 const std::vector<std::string>& integers) {
   std::ofstream out(path);
@@ -64,6 +71,7 @@ std::vector<ChainDraws> read_draws(const std::string& path, std::size_t dimensio
   while (std::getline(in, line)) {
     char* at = line.data();
     const auto chain = static_cast<std::size_t>(std::strtol(at, &at, 10)) - 1;
+    if (chain >= x[0].size()) continue;
     for (std::size_t p = 0; p < dimension; ++p) x[p][chain].push_back(std::strtod(at, &at));
   }
   return x;
@@ -73,9 +81,10 @@ std::optional<Figures> run(const std::string& folder, const std::string& peer, c
                            int seeds, std::size_t dimension) {
   std::vector<double> rate, sampling_rate, efficiency, nanoseconds, all_seconds, all_ess;
   for (int seed = 1; seed <= seeds; ++seed) {
-    const std::string draws = folder + "/draws.txt";
-    const std::string command = fmt::format("{0}/peer_{1} {0}/data.R {2} {3} {4} 2>/dev/null",
-                                            folder, peer, metric, draws, 20240500 + seed);
+    const std::string draws = own_file(folder, "draws.txt");
+    const std::string command =
+        fmt::format("{}/peer_{} {} {} {} {} 2>/dev/null", folder, peer, own_file(folder, "data.R"),
+                    metric, draws, 20240500 + seed);
     std::FILE* pipe = ::popen(command.c_str(), "r");
     if (!pipe) return std::nullopt;
     double total = 0, sampling = 0, leapfrogs = 0, ns = 0;
@@ -101,7 +110,7 @@ std::optional<Figures> StanPeers::best(const std::string& peer, const DataSet& d
                                        const std::vector<std::string>& integers,
                                        std::size_t dimension) const {
   if (folder.empty() || !std::filesystem::exists(folder + "/peer_" + peer)) return std::nullopt;
-  write_dump(folder + "/data.R", data, integers);
+  write_dump(own_file(folder, "data.R"), data, integers);
   std::optional<Figures> best;
   for (const char* metric : {"diag", "dense"}) {
     const auto f = run(folder, peer, metric, seeds, dimension);
@@ -113,6 +122,7 @@ std::optional<Figures> StanPeers::best(const std::string& peer, const DataSet& d
     best->ess_per_kilogradient = std::max(best->ess_per_kilogradient, f->ess_per_kilogradient);
     best->nanoseconds = f->nanoseconds;
   }
+  for (const char* name : {"draws.txt", "data.R"}) std::remove(own_file(folder, name).c_str());
   return best;
 }
 
