@@ -11,6 +11,8 @@ namespace reeve::mcmc {
 struct Sampler::State {
   State(Density d, const SampleOptions& o);
 
+  static constexpr std::size_t shallow_iterations = 30;  ///< of pooled warm-up: small trees
+
   Density density;
   SampleOptions options;
   std::size_t warmup = 0;
@@ -32,6 +34,7 @@ struct Sampler::State {
   bool step(detail::Poll& poll);
   void learn_fisher(std::size_t chain, double accept);
   void learn_windows(std::size_t chain, double accept);
+  std::size_t automatic_warmup() const;
   bool learn_metric();
   bool extend_warmup();
   void end_iteration();
