@@ -8,7 +8,7 @@
 #   sh cmake/bootstrap.sh tsan      clang++-19 with the thread sanitizer, tests of the threaded components
 #   sh cmake/bootstrap.sh clang     clang++-19, the second compiler, tests
 #   sh cmake/bootstrap.sh consumer  programs that use reeve from outside, built from its sources (after test)
-#   sh cmake/bootstrap.sh bench     benchmarks against their peers: a table and build/bench.json
+#   sh cmake/bootstrap.sh bench     benchmarks against their peers: a table and build/bench.json (`bench full`: more seeds)
 #   sh cmake/bootstrap.sh packages [WORD]   only print the Debian packages that WORD (default test) needs
 #
 # Packages are installed by apt-get, as root, on Debian 12 and 13. Elsewhere the script goes on when everything
@@ -39,7 +39,9 @@ packages_of() {
     demo) echo "$build" ;;
     test | full | consumer) echo "$build $tests clang-format-19" ;;
     asan | tsan | clang) echo "$build $tests clang-19 llvm-19 libclang-rt-19-dev" ;;
-    bench) echo "$build libbenchmark-dev redis-server python3 python3-joblib python3-psutil python3-pebble" ;;
+    bench)
+      echo "$build libbenchmark-dev redis-server python3 python3-joblib python3-psutil python3-pebble"
+      echo "libtbb-dev r-base-core r-cran-ggplot2 r-cran-rcpp r-cran-rcppparallel r-cran-loo r-cran-callr" ;;
     *) return 1 ;;
   esac
 }
@@ -199,10 +201,17 @@ do_tests() {  # word, preset, label
   run_tests "$1" "$2" "$3"
 }
 
-do_bench() {
+# Without them the rows of mcmc have no peer: that is said, and the rest goes on.
+stan_peers() {
+  sh benchmarks/mcmc/run_stan_peer.sh build/stan-peers || say "no Stan beside the figures of mcmc"
+}
+
+do_bench() {  # size: short or full
   step bench configure configure bench
   step bench build build bench
-  step bench run /usr/bin/env PATH="/usr/bin:$PATH" python3 benchmarks/run.py \
+  step bench peers stan_peers
+  step bench run /usr/bin/env PATH="/usr/bin:$PATH" REEVE_STAN_PEERS="$PWD/build/stan-peers" \
+    REEVE_BENCH="$1" python3 benchmarks/run.py \
     --programs build/bench/benchmarks/programs.txt --out build/bench.json
 }
 
@@ -229,6 +238,6 @@ case $word in
   full) do_tests full release full ;;
   consumer) do_tests consumer release consumer ;;
   asan | tsan | clang) do_tests "$word" "$word" ci ;;
-  bench) do_bench ;;
+  bench) do_bench "${2:-short}" ;;
 esac
 say "'$word' done in $(($(date +%s) - begun)) s"

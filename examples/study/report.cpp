@@ -54,7 +54,8 @@ std::vector<Picture> pictures(const InferenceResult& result) {
   std::vector<Picture> all;
   const auto& data = result.data();
   const std::string title = fmt::format("{}: {} by {}", result.type(), data.effect, data.cause);
-  all.push_back({"curve", mcmc::predictive_svg(result.band(result.type()), data.x, data.y, title)});
+  all.push_back({"curve", mcmc::predictive_svg(result.band(result.type()), data.x, data.y, title,
+                                               data.cause, data.effect)});
   for (std::size_t p = 0; p < run.names().size(); ++p) {
     all.push_back({"density-" + run.names()[p], mcmc::density_svg(run, p)});
     all.push_back({"trace-" + run.names()[p], mcmc::trace_svg(run, p)});

@@ -2,11 +2,10 @@
 #include "mcmc/state.hpp"
 
 #include <reeve/base/error.hpp>
+#include <reeve/mcmc/atomic_file.hpp>
 
 #include <fmt/format.h>
 
-#include <fcntl.h>
-#include <unistd.h>
 #include <array>
 #include <cstdio>
 #include <fstream>
@@ -15,58 +14,7 @@
 namespace reeve::mcmc {
 namespace {
 
-constexpr std::string_view magic = "reeve.mcmc.1\n";
-
-std::uint64_t hash(std::string_view text) noexcept {  // FNV-1a
-  std::uint64_t h = 0xcbf29ce484222325ULL;
-  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-  return h;
-}
-
-struct Writer {
-  std::string bytes;
-  template <class T>
-    requires std::is_trivially_copyable_v<T>
-  void operator()(const T& x) {
-    bytes.append(reinterpret_cast<const char*>(&x), sizeof x);
-  }
-  template <class T>
-  void operator()(const std::vector<T>& x) {
-    (*this)(x.size());
-    bytes.append(reinterpret_cast<const char*>(x.data()), x.size() * sizeof(T));
-  }
-};
-
-struct Reader {
-  std::string_view bytes;
-  void take(void* to, std::size_t count) {
-    if (bytes.size() < count) throw ConfigError("the checkpoint ends too early; it is damaged");
-    if (count > 0) std::memcpy(to, bytes.data(), count);
-    bytes.remove_prefix(count);
-  }
-  template <class T>
-    requires std::is_trivially_copyable_v<T>
-  void operator()(T& x) {
-    take(&x, sizeof x);
-  }
-  template <class T>
-  void operator()(std::vector<T>& x) {
-    std::size_t count = 0;
-    take(&count, sizeof count);
-    if (count > bytes.size() / sizeof(T))
-      throw ConfigError("the checkpoint is damaged: a length is too large");
-    x.resize(count);
-    take(x.data(), count * sizeof(T));
-  }
-};
-
-// What the density is, as far as bytes can tell: names, and the value at a fixed point.
-std::uint64_t fingerprint(const Density& density) {
-  std::string text = fmt::format("{};{};", density.dimension(), density.has_gradient());
-  for (const auto& name : density.parameters().names()) text += name + ";";
-  const std::vector<double> q(density.dimension(), 0.1);
-  return hash(text + fmt::format("{}", density.value(q)));
-}
+constexpr std::string_view magic = "reeve.mcmc.2\n";
 
 // Every field by itself, so that no padding byte enters the file.
 template <class Archive>
@@ -81,56 +29,20 @@ void visit_options(Archive& a, SampleOptions& o) {
 }  // namespace
 
 std::string Sampler::checkpoint() const {
-  Writer writer;
-  writer.bytes = magic;
-  writer(fingerprint(state_->density));
+  detail::Writer writer = detail::begin_checkpoint(magic, state_->density);
   visit_options(writer, state_->options);
   state_->visit(writer);
-  writer(hash(writer.bytes));
-  return std::move(writer.bytes);
+  return detail::seal(std::move(writer));
 }
 
 Sampler Sampler::resume(Density density, std::string_view bytes) {
-  if (!bytes.starts_with(magic) || bytes.size() < magic.size() + 16)
-    throw ConfigError("these bytes are not a checkpoint of this version of reeve::mcmc");
-  std::uint64_t sum = 0, print = 0;
-  std::memcpy(&sum, bytes.data() + bytes.size() - sizeof sum, sizeof sum);
-  bytes.remove_suffix(sizeof sum);
-  if (sum != hash(bytes))
-    throw ConfigError("the checkpoint is damaged: its checksum does not fit; start anew");
-  Reader reader{bytes.substr(magic.size())};
-  reader(print);
-  if (print != fingerprint(density))
-    throw ConfigError("the checkpoint belongs to another density or other data; start anew");
+  detail::Reader reader = detail::open_checkpoint(bytes, magic, density);
   SampleOptions options;
   visit_options(reader, options);
   auto state = std::make_unique<State>(std::move(density), options);
   state->visit(reader);
   return Sampler(std::move(state));
 }
-
-namespace {
-
-void write_atomically(const std::string& path, std::string_view bytes) {
-  const std::string beside = path + ".new";
-  const int fd = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0)
-    throw Error("cannot write the checkpoint " + beside + "; check the folder and its permissions");
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    if (written <= 0) {
-      ::close(fd);
-      throw Error("writing the checkpoint " + beside + " failed; is the disk full?");
-    }
-    bytes.remove_prefix(static_cast<std::size_t>(written));
-  }
-  const bool safe = ::fsync(fd) == 0;
-  ::close(fd);
-  if (!safe || std::rename(beside.c_str(), path.c_str()) != 0)
-    throw Error("cannot replace the checkpoint " + path);
-}
-
-}  // namespace
 
 Run sample_resumable(const Density& density, const SampleOptions& options, const std::string& path,
                      const StopWhen& stop, std::size_t every) {
@@ -141,7 +53,7 @@ Run sample_resumable(const Density& density, const SampleOptions& options, const
     sampler = Sampler::resume(density, bytes);
   }
   while (!sampler.advance(stop, every)) {
-    write_atomically(path, sampler.checkpoint());
+    replace_file(path, sampler.checkpoint());
     if (sampler.stopped() != Status::ok) return sampler.result();
   }
   Run run = sampler.result();

@@ -11,7 +11,7 @@
 namespace reeve::mcmc {
 namespace {
 
-constexpr double width = 640, height = 260, left = 62, right = 14, top = 30, bottom = 34;
+constexpr double width = 640, height = 280, left = 78, right = 14, top = 30, bottom = 52;
 constexpr const char* colours[] = {"#1b6ca8", "#d1603d", "#3a8f5c",
                                    "#8a5a9e", "#b58900", "#5b6770"};
 
@@ -40,10 +40,17 @@ std::string escape(const std::string& text) {
   return out;
 }
 
-/// Axes with about five round ticks each, and a title.
+// `tau [s]`
+std::string with_unit(const std::string& name, const std::string& unit) {
+  return unit.empty() ? name : name + " [" + unit + "]";
+}
+
+/// Axes with names and about five round ticks each, and a title.
 class Plot {
  public:
-  Plot(const std::string& title, Range x, Range y) : x_(fix(x)), y_(fix(y)) {
+  Plot(const std::string& title, Range x, const std::string& x_name, Range y,
+       const std::string& y_name)
+      : x_(fix(x)), y_(fix(y)) {
     out_ = fmt::format(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" "
         "height=\"{1}\" "
@@ -60,6 +67,12 @@ class Plot {
       out_ += fmt::format(
           "<text x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\" fill=\"#555\">{:.4g}</text>\n", px(t),
           height - bottom + 16, t);
+    out_ += fmt::format(
+        "<text class=\"x-axis\" x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n"
+        "<text class=\"y-axis\" x=\"14\" y=\"{:.1f}\" text-anchor=\"middle\" "
+        "transform=\"rotate(-90 14 {:.1f})\">{}</text>\n",
+        (left + width - right) / 2, height - bottom + 36, escape(x_name),
+        (top + height - bottom) / 2, (top + height - bottom) / 2, escape(y_name));
   }
   double px(double x) const {
     return left + (x - x_.low) / (x_.high - x_.low) * (width - left - right);
@@ -108,12 +121,14 @@ const char* colour(std::size_t i) {
 
 }  // namespace
 
-std::string trace_svg(const Run& run, std::size_t parameter) {
+std::string trace_svg(const Run& run, std::size_t parameter, const std::string& unit) {
   Range y = empty_range();
   const auto& values = run.values(parameter);
   for (const auto& chain : values)
     for (const double v : chain) y.widen(v);
-  Plot plot(run.names()[parameter] + ": trace", {0, std::max<double>(double(run.draws()), 1)}, y);
+  const std::string name = run.names()[parameter];
+  Plot plot(name + ": trace", {0, std::max<double>(double(run.draws()), 1)}, "draw", y,
+            with_unit(name, unit));
   const std::size_t stride = std::max<std::size_t>(1, run.draws() / 1000);
   for (std::size_t c = 0; c < values.size(); ++c) {
     std::vector<double> x, v;
@@ -143,11 +158,13 @@ std::string rank_svg(const Run& run, std::size_t parameter) {
   for (std::size_t i = 0; i < all.size(); ++i) counts[all[i].chain][i * bins / all.size()] += 1;
   double most = 1;
   for (const auto& row : counts) most = std::max(most, *std::max_element(row.begin(), row.end()));
-  Plot plot(run.names()[parameter] + ": ranks by chain", {0, double(bins)}, {0, most * 1.05});
+  Plot plot(run.names()[parameter] + ": ranks by chain", {0, double(all.size())},
+            "rank among all draws", {0, most * 1.05}, "draws per bin");
   for (std::size_t c = 0; c < counts.size(); ++c) {
     std::vector<double> x, y;
     for (std::size_t b = 0; b < bins; ++b) {
-      x.insert(x.end(), {double(b), double(b + 1)});
+      const double width_of_bin = double(all.size()) / double(bins);
+      x.insert(x.end(), {double(b) * width_of_bin, double(b + 1) * width_of_bin});
       y.insert(y.end(), {counts[c][b], counts[c][b]});
     }
     plot.line(x, y, colour(c), 1.6);
@@ -155,7 +172,7 @@ std::string rank_svg(const Run& run, std::size_t parameter) {
   return plot.finish();
 }
 
-std::string density_svg(const Run& run, std::size_t parameter) {
+std::string density_svg(const Run& run, std::size_t parameter, const std::string& unit) {
   const auto& values = run.values(parameter);
   Range x = empty_range();
   for (const auto& chain : values)
@@ -181,19 +198,22 @@ std::string density_svg(const Run& run, std::size_t parameter) {
       y.widen(curve[i]);
     }
   }
-  Plot plot(run.names()[parameter] + ": density by chain", x, {0, y.high * 1.05});
+  const std::string name = run.names()[parameter];
+  Plot plot(name + ": density by chain", x, with_unit(name, unit), {0, y.high * 1.05},
+            unit.empty() ? "density" : "density [1/" + unit + "]");
   for (std::size_t c = 0; c < curves.size(); ++c) plot.line(grid, curves[c], colour(c), 1.6);
   return plot.finish();
 }
 
 std::string predictive_svg(const PredictiveBand& band, const std::vector<double>& x,
-                           const std::vector<double>& y, const std::string& title) {
+                           const std::vector<double>& y, const std::string& title,
+                           const std::string& x_name, const std::string& y_name) {
   Range rx = empty_range(), ry = empty_range();
   for (const double v : band.x) rx.widen(v);
   for (const double v : x) rx.widen(v);
   for (const auto* side : {&band.low, &band.high, &y})
     for (const double v : *side) ry.widen(v);
-  Plot plot(title, rx, ry);
+  Plot plot(title, rx, x_name, ry, y_name);
   std::string area = "<polygon fill=\"#1b6ca8\" fill-opacity=\"0.18\" points=\"";
   for (std::size_t i = 0; i < band.x.size(); ++i)
     area += fmt::format("{:.1f},{:.1f} ", plot.px(band.x[i]), plot.py(band.high[i]));

@@ -1,4 +1,4 @@
-// The lock-step loop over chains: warm-up schedule, step, stop, early stop.
+// The lock-step loop over chains: step, stop, early stop.
 #include "mcmc/state.hpp"
 
 #include <reeve/base/error.hpp>
@@ -12,51 +12,7 @@
 namespace reeve::mcmc {
 namespace {
 
-constexpr std::size_t ignored_draws = 20;  // on the way from the starting point
-constexpr std::size_t shallow_iterations = 30;
 constexpr std::uint32_t shallow_depth = 4;
-
-// Pooled warm-up: the metric is renewed after 30 iterations and then ever more rarely until 85 %.
-bool is_update(std::size_t iteration, std::size_t warmup) {
-  const auto last = static_cast<std::size_t>(0.85 * double(warmup));
-  if (iteration == last) return true;
-  double at = shallow_iterations;
-  while (at < double(last)) {
-    if (static_cast<std::size_t>(at) == iteration) return true;
-    at *= 1.35;
-  }
-  return false;
-}
-
-struct Windows {
-  std::size_t first, base, last;
-};
-// Stan: 75, then windows of 25, 50, 100, ... and 50 at the end; 15, 75, 10 % of a short warm-up.
-Windows stan_windows(std::size_t warmup) {
-  if (warmup < 150) {
-    const std::size_t first = warmup * 15 / 100, last = warmup / 10;
-    return {first, warmup - first - last, last};
-  }
-  return {75, 25, 50};
-}
-bool ends_window(std::size_t iteration, std::size_t warmup) {
-  const Windows w = stan_windows(warmup);
-  const std::size_t limit = warmup - w.last;
-  std::size_t end = w.first, size = w.base;
-  while (end < limit) {
-    end += size;
-    size *= 2;
-    if (end + size > limit) end = limit;  // the next window would not fit: this one takes the rest
-    if (end == iteration) return true;
-  }
-  return false;
-}
-
-std::size_t automatic_warmup(const SampleOptions& o, std::size_t n) {
-  if (o.algorithm == Algorithm::random_walk) return 2000;
-  if (o.adaptation == Adaptation::stan) return 1000;
-  return std::max<std::size_t>(150, 10 * n);
-}
 
 }  // namespace
 
@@ -66,9 +22,10 @@ std::optional<std::string> find_fault(const SampleOptions& o, std::size_t dimens
   if (o.draws < 1 || o.draws > 100'000'000)
     return fmt::format("draws is {}; give 1 to 100000000", o.draws);
   if (o.warmup > 100'000'000) return fmt::format("warmup is {}; give at most 100000000", o.warmup);
-  if (!(o.target_accept > 0 && o.target_accept < 1))
-    return fmt::format("target_accept is {}; it must be inside (0, 1), usually 0.8",
-                       o.target_accept);
+  if (!(o.target_accept >= 0 && o.target_accept < 1))
+    return fmt::format(
+        "target_accept is {}; it must be inside (0, 1), usually 0.8, or 0: automatic",
+        o.target_accept);
   if (o.max_depth < 1 || o.max_depth > 15)
     return fmt::format("max_depth is {}; give 1 to 15", o.max_depth);
   if (o.leapfrogs < 1 || o.leapfrogs > 100'000)
@@ -89,7 +46,7 @@ Sampler::State::State(Density d, const SampleOptions& o)
   const bool walk = options.algorithm == Algorithm::random_walk;
   if (!density.has_gradient() && !walk)
     throw ConfigError("this density has no gradient; choose Algorithm::random_walk or sample_smc");
-  warmup = options.warmup ? options.warmup : automatic_warmup(options, n);
+  warmup = options.warmup ? options.warmup : automatic_warmup();
   metric = options.metric;
   if (walk || (metric == Metric::automatic && n <= 64)) metric = Metric::dense;
   if (metric == Metric::automatic) metric = Metric::diagonal;
@@ -164,6 +121,7 @@ bool Sampler::State::step(detail::Poll& poll) {
     complete = engine.nuts(chains[c], t, depth, poll, stats);
   }
   if (!complete) return false;
+  divergences += stats.divergent;
   if (!warm) {
     output[c].q.insert(output[c].q.end(), chains[c].q.begin(), chains[c].q.end());
     output[c].stats.push_back(stats);
@@ -178,64 +136,6 @@ bool Sampler::State::step(detail::Poll& poll) {
     end_iteration();
   }
   return true;
-}
-
-void Sampler::State::learn_fisher(std::size_t c, double accept) {
-  tunings[0].step.learn(accept, options.target_accept);
-  if (iteration < ignored_draws) return;
-  warm_q.insert(warm_q.end(), chains[c].q.begin(), chains[c].q.end());
-  warm_g.insert(warm_g.end(), chains[c].g.begin(), chains[c].g.end());
-}
-
-void Sampler::State::learn_windows(std::size_t c, double accept) {
-  detail::Tuning& t = tunings[c];
-  t.step.learn(accept, options.target_accept);
-  const Windows w = stan_windows(warmup);
-  if (iteration >= w.first && iteration + w.last < warmup) t.window.add(chains[c].q.data());
-  if (!ends_window(iteration + 1, warmup) || metric == Metric::unit || t.window.n < 2) return;
-  const auto n = double(t.window.n);
-  const std::size_t d = density.dimension();
-  std::vector<double> s = t.window.m2;
-  for (double& x : s) x *= n / ((n + 5) * (n - 1));
-  for (std::size_t i = 0; i < d; ++i) s[t.window.dense ? i * d + i : i] += 1e-3 * 5 / (n + 5);
-  if (t.window.dense)
-    t.metric.set_dense(s);
-  else
-    t.metric.set_diagonal(s);
-  t.window.reset(d, t.window.dense);
-  t.step.settle();
-  search_step[c] = 1;
-}
-
-void Sampler::State::end_iteration() {
-  ++iteration;
-  const bool walk = options.algorithm == Algorithm::random_walk;
-  if (!walk && iteration < warmup && options.adaptation == Adaptation::fisher &&
-      metric != Metric::unit && is_update(iteration, warmup)) {
-    const std::size_t d = density.dimension(), rows = warm_q.size() / d;
-    // The older half was drawn with an older metric, perhaps on the way in: drop it, once there is
-    // enough.
-    const std::size_t keep =
-        std::max(rows / 2 + 1, std::min<std::size_t>(rows, 10 * chains.size()));
-    const std::size_t from = rows - std::min(rows, keep);
-    const std::span<const double> q(warm_q), g(warm_g);
-    if (detail::fisher_metric(q.subspan(from * d), g.subspan(from * d), d, tunings[0].metric)) {
-      tunings[0].step.settle();
-      search_step[0] = 1;
-    }
-    ++updates;
-  }
-  if (iteration == warmup) {
-    if (!walk)
-      for (auto& t : tunings) t.step.settle();
-    std::fill(search_step.begin(), search_step.end(), 0);
-    warm_q = {};
-    warm_g = {};
-    warmup_leapfrogs = engine.leapfrogs;
-  }
-  if (iteration >= warmup + options.draws) done = true;
-  if (!done && options.target_ess > 0 && iteration > warmup && (iteration - warmup) % 25 == 0)
-    done = enough();
 }
 
 bool Sampler::State::enough() const {

@@ -1,17 +1,17 @@
 // The whole state of a sampler between two transitions: what a checkpoint holds. Internal.
 #pragma once
 
+#include "mcmc/archive.hpp"
 #include "mcmc/engine.hpp"
 
-#include <cstring>
-#include <string>
-#include <string_view>
-#include <type_traits>
+#include <vector>
 
 namespace reeve::mcmc {
 
 struct Sampler::State {
   State(Density d, const SampleOptions& o);
+
+  static constexpr std::size_t shallow_iterations = 30;  ///< of pooled warm-up: small trees
 
   Density density;
   SampleOptions options;
@@ -22,8 +22,9 @@ struct Sampler::State {
   std::vector<detail::Tuning> tunings;  ///< one, or one per chain
   std::vector<char> search_step;        ///< per tuning: find a step size before the next transition
   std::vector<Chain> output;
-  std::vector<double> warm_q, warm_g;  ///< pooled warm-up: rows of D
-  std::size_t warm_rows = 0;
+  std::vector<double> warm_q, warm_g, warm_lp;  ///< pooled warm-up: rows of D, D and 1
+  double target_accept = 0.8;                   ///< of pooled warm-up, unless the options name one
+  std::size_t divergences = 0;                  ///< since the last update of the pooled metric
   std::size_t iteration = 0, next_chain = 0, updates = 0, warmup_leapfrogs = 0;
   bool done = false;
   Status stopped = Status::ok;
@@ -33,6 +34,9 @@ struct Sampler::State {
   bool step(detail::Poll& poll);
   void learn_fisher(std::size_t chain, double accept);
   void learn_windows(std::size_t chain, double accept);
+  std::size_t automatic_warmup() const;
+  bool learn_metric();
+  bool extend_warmup();
   void end_iteration();
   bool enough() const;
 
@@ -40,8 +44,9 @@ struct Sampler::State {
   template <class Archive>
   void visit(Archive& archive) {
     archive(iteration), archive(next_chain), archive(updates), archive(warmup_leapfrogs);
-    archive(done), archive(search_step), archive(warm_q), archive(warm_g), archive(warm_rows);
-    archive(engine.leapfrogs);
+    archive(done), archive(search_step), archive(warm_q), archive(warm_g), archive(warm_lp);
+    archive(engine.leapfrogs), archive(target_accept), archive(divergences);
+    archive(warmup);
     for (auto& c : chains) {
       Random::State random = c.random.state();
       archive(c.q), archive(c.g), archive(c.lp), archive(random), archive(c.started),
@@ -53,19 +58,7 @@ struct Sampler::State {
       archive(t.metric.inverse), archive(t.step), archive(t.window.n), archive(t.window.dense);
       archive(t.window.mean), archive(t.window.m2);
     }
-    for (auto& c : output) {
-      archive(c.q);
-      std::vector<double> flat;  // without padding bytes, so that equal states are equal bytes
-      for (const auto& s : c.stats)
-        flat.insert(flat.end(), {s.lp, s.accept_stat, s.stepsize, s.energy, double(s.treedepth),
-                                 double(s.n_leapfrog), double(s.divergent)});
-      archive(flat);
-      c.stats.resize(flat.size() / 7);
-      for (std::size_t i = 0; i < c.stats.size(); ++i) {
-        const double* f = flat.data() + 7 * i;
-        c.stats[i] = {f[0], f[1], f[2], f[3], std::uint32_t(f[4]), std::uint32_t(f[5]), f[6] != 0};
-      }
-    }
+    for (auto& c : output) detail::visit_chain(archive, c);
   }
 };
 

@@ -46,6 +46,23 @@ RC_GTEST_PROP(Autodiff, dual_chunk_and_tape_agree_with_central_differences, ()) 
   for (int i = 3; i < 60; ++i) RC_ASSERT(g60[i] == 0);
 }
 
+TEST(Autodiff, log1p_exp_and_bernoulli_neither_overflow_nor_lose_digits) {
+  for (const double x : {-800.0, -40.0, -1.0, 0.0, 1e-9, 3.0, 40.0, 800.0}) {
+    const double want = x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x));
+    const double slope = 1 / (1 + std::exp(-x));
+    const auto d = log1p_exp(Dual<2>::variable(x, 1));
+    const auto pack = log1p_exp(Dual<2, Pack<4>>::variable(Pack<4>(x), 1));
+    EXPECT_NEAR(log1p_exp(x), want, 1e-15 * want);
+    EXPECT_NEAR(d.value, want, 1e-15 * want);
+    EXPECT_NEAR(d.partial[1], slope, 1e-15 * slope);
+    EXPECT_EQ(d.partial[0], 0);
+    EXPECT_NEAR(pack.value.v[3], want, 4e-15 * want + 1e-300);
+    EXPECT_NEAR(pack.partial[1].v[0], slope, 1e-15 * slope + 1e-300);
+    EXPECT_NEAR(bernoulli_logit_lpmf(1, x), x - want, 1e-14 * std::abs(x));
+    EXPECT_NEAR(bernoulli_logit_lpmf(0.0, Dual<2>::variable(x, 0)).value, -want, 1e-15 * want);
+  }
+}
+
 template <class F, class G>
 void expect_close(F f, G reference, double low, double high, double tolerance) {
   for (int i = 0; i <= 4000; ++i) {

@@ -110,6 +110,27 @@ TEST_F(Output, plots_are_closed_svg_documents) {
   }
 }
 
+TEST_F(Output, every_axis_has_a_name) {
+  const auto run = small_run();
+  const PredictiveBand band{{0, 1, 2}, {0, 1, 2}, {1, 2, 3}, {2, 3, 4}};
+  const auto named = [](const std::string& svg, const std::string& axis) {
+    const auto from = svg.find("<text class=\"" + axis + "\"");
+    const auto open = svg.find('>', from), close = svg.find("</text>", open);
+    return from == std::string::npos ? "" : svg.substr(open + 1, close - open - 1);
+  };
+  const auto expect = [&](const std::string& svg, const char* x, const char* y) {
+    EXPECT_EQ(named(svg, "x-axis"), x);
+    EXPECT_EQ(named(svg, "y-axis"), y);
+  };
+  expect(trace_svg(run, 2), "draw", "tau");
+  expect(trace_svg(run, 2, "ms"), "draw", "tau [ms]");
+  expect(rank_svg(run, 0), "rank among all draws", "draws per bin");
+  expect(density_svg(run, 1), "mu.2", "density");
+  expect(density_svg(run, 1, "kg"), "mu.2 [kg]", "density [1/kg]");
+  expect(predictive_svg(band, {0.5}, {1}, "t", "dose [mg]", "rate < 1"), "dose [mg]",
+         "rate &lt; 1");
+}
+
 TEST_F(Output, a_folder_that_cannot_be_written_is_an_error) {
   EXPECT_THROW(write_file("/proc/reeve/none", "x"), Error);
 }

@@ -238,6 +238,41 @@ TEST(Sampler, one_and_two_hundred_parameters) {
   EXPECT_EQ(sample(standard_normal(200), o).status(), Status::ok);
 }
 
+TEST(Sampler, a_round_posterior_gets_steps_that_turn_in_three_leapfrogs) {
+  SampleOptions o;
+  const auto leapfrogs = [&](const Density& d) {
+    const auto run = sample(d, o);
+    EXPECT_EQ(run.status(), Status::ok);
+    return double(run.diagnostics().leapfrogs) / double(run.diagnostics().draws);
+  };
+  EXPECT_LT(leapfrogs(standard_normal(10)), 4);
+  EXPECT_LT(leapfrogs(hard_normal()), 4);
+  o.target_accept = 0.8;  // what is asked for is done
+  EXPECT_GT(leapfrogs(standard_normal(10)), 5);
+}
+
+TEST(Sampler, warmup_waits_for_a_chain_that_is_far_out_and_the_metric_ignores_it) {
+  const auto heavy = density<1>([](auto t) {  // Student, 4 degrees of freedom: no pull far out
+    using std::log1p;
+    return -2.5 * log1p(t[0] * t[0] / 4.0);
+  });
+  const auto run = [&](double start, std::size_t warmup) {
+    SampleOptions o;
+    o.warmup = warmup;
+    Sampler sampler(heavy, o);
+    sampler.start_at(std::vector<double>{0, 0.5, -0.5, start});
+    sampler.advance();
+    return sampler.result();
+  };
+  EXPECT_EQ(run(1, 0).warmup, 150u);
+  EXPECT_EQ(run(1e8, 150).warmup, 150u);
+  const auto far = run(1e8, 0);
+  EXPECT_EQ(far.warmup, 600u);
+  EXPECT_EQ(far.status(), Status::not_converged);
+  EXPECT_LT(far.inverse_metric[0][0], 20);
+  EXPECT_EQ(far.draws(), 1000u);
+}
+
 TEST(Sampler, options_are_checked) {
   SampleOptions o;
   o.chains = 0;

@@ -35,8 +35,10 @@ struct Draws : stan::callbacks::writer {
 };
 }  // namespace
 
-// peer DATA METRIC OUT: prints CPU seconds, of which sampling; OUT gets one line per draw.
-int main(int, char** argv) {
+// peer DATA METRIC OUT [SEED]: prints CPU seconds, of which sampling, leapfrogs in all and
+// nanoseconds per gradient; OUT gets one line per draw.
+int main(int argc, char** argv) {
+  const unsigned seed = argc > 4 ? static_cast<unsigned>(std::stoul(argv[4])) : 20240501u;
   std::ifstream file(argv[1]);
   stan::io::dump data(file);
   stan_model model(data, 1, nullptr);
@@ -52,7 +54,7 @@ int main(int, char** argv) {
     Draws draws;
     const double from = cpu();
     const auto run = [&](auto f) {
-      f(model, init, 20240501u, chain, 2.0, 1000, 1000, 1, true, 0, 1.0, 0.0, 10, 0.8, 0.05, 0.75,
+      f(model, init, seed, chain, 2.0, 1000, 1000, 1, true, 0, 1.0, 0.0, 10, 0.8, 0.05, 0.75,
         10.0, 75u, 50u, 25u, interrupt, logger, nothing, draws, nothing);
     };
     if (dense)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <reeve/mcmc/dual.hpp>
+#include <reeve/mcmc/isa.hpp>
 #include <reeve/mcmc/parameters.hpp>
 #include <reeve/mcmc/tape.hpp>
 
@@ -78,12 +79,44 @@ struct GradientModel final : Model {
   F f;
 };
 
+/// M::differentiate compiled for an instruction set, the user's function inlined into it.
+template <class M>
+using Differentiate = double (*)(const M&, std::span<const double>, std::span<double>);
+template <class M>
+[[gnu::flatten]] double differentiate_baseline(const M& m, std::span<const double> theta,
+                                               std::span<double> gradient) {
+  return m.differentiate(theta, gradient);
+}
+#if defined(__x86_64__)
+template <class M>
+REEVE_TARGET_AVX2 double differentiate_avx2(const M& m, std::span<const double> theta,
+                                            std::span<double> gradient) {
+  return m.differentiate(theta, gradient);
+}
+template <class M>
+REEVE_TARGET_AVX512 double differentiate_avx512(const M& m, std::span<const double> theta,
+                                                std::span<double> gradient) {
+  return m.differentiate(theta, gradient);
+}
+#endif
+template <class M>
+Differentiate<M> select_differentiate(Isa isa) noexcept {
+#if defined(__x86_64__)
+  if (isa == Isa::avx512) return &differentiate_avx512<M>;
+  if (isa == Isa::avx2) return &differentiate_avx2<M>;
+#endif
+  (void)isa;
+  return &differentiate_baseline<M>;
+}
+
 // D known: one pass of D partials.
 template <std::size_t D, class F>
 struct FixedModel final : Model {
   explicit FixedModel(F fn) : f(std::move(fn)) {}
   double evaluate(std::span<const double> theta, std::span<double> gradient) const override {
-    if (gradient.empty()) return f(theta);
+    return gradient.empty() ? double(f(theta)) : run(*this, theta, gradient);
+  }
+  double differentiate(std::span<const double> theta, std::span<double> gradient) const {
     Dual<D> x[D];
     for (std::size_t i = 0; i < D; ++i) x[i] = Dual<D>::variable(theta[i], i);
     const Dual<D> lp = f(std::span<const Dual<D>>(x, D));
@@ -91,6 +124,7 @@ struct FixedModel final : Model {
     return lp.value;
   }
   F f;
+  Differentiate<FixedModel> run = select_differentiate<FixedModel>(best_isa());
 };
 
 // D known at run time: chunks of 8 partials up to 48 parameters, above that the tape.
@@ -99,21 +133,17 @@ struct GenericModel final : Model {
   explicit GenericModel(F fn) : f(std::move(fn)) {}
   double evaluate(std::span<const double> theta, std::span<double> gradient) const override {
     if (gradient.empty()) return f(theta);
-    return theta.size() <= 48 ? chunked(theta, gradient) : taped(theta, gradient);
+    return theta.size() <= 48 ? run(*this, theta, gradient) : taped(theta, gradient);
   }
-  double chunked(std::span<const double> theta, std::span<double> gradient) const {
+  double differentiate(std::span<const double> theta, std::span<double> gradient) const {
     Dual<8> x[48];
     const std::size_t n = theta.size();
     double value = 0;
-    for (std::size_t i = 0; i < n; ++i) x[i] = Dual<8>(theta[i]);
     for (std::size_t from = 0; from < n; from += 8) {
       const std::size_t to = from + 8 < n ? from + 8 : n;
-      for (std::size_t i = from; i < to; ++i) x[i].partial[i - from] = 1;
+      for (std::size_t i = 0; i < n; ++i) x[i] = Dual<8>::variable(theta[i], i - from);
       const Dual<8> lp = f(std::span<const Dual<8>>(x, n));
-      for (std::size_t i = from; i < to; ++i) {
-        gradient[i] = lp.partial[i - from];
-        x[i].partial[i - from] = 0;
-      }
+      for (std::size_t i = from; i < to; ++i) gradient[i] = lp.partial[i - from];
       value = lp.value;
     }
     return value;
@@ -135,6 +165,7 @@ struct GenericModel final : Model {
     return lp.value;
   }
   F f;
+  Differentiate<GenericModel> run = select_differentiate<GenericModel>(best_isa());
 };
 
 }  // namespace detail

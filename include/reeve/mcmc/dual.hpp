@@ -1,12 +1,12 @@
 // Forward-mode automatic differentiation: a value with N partial derivatives.
 #pragma once
 
+#include <reeve/mcmc/partials.hpp>
+
 #include <cmath>
 #include <compare>
 #include <cstddef>
 #include <type_traits>
-
-#define REEVE_INLINE [[gnu::always_inline]] inline
 
 namespace reeve::mcmc {
 
@@ -17,11 +17,11 @@ namespace reeve::mcmc {
 template <std::size_t N, class V = double>
 struct Dual {
   V value;
-  V partial[N];
+  detail::Partials<N, V> partial;  ///< partial[i] is a V
 
   Dual() = default;
   REEVE_INLINE Dual(const V& v) noexcept : value(v) {  // NOLINT: constants are duals
-    for (std::size_t i = 0; i < N; ++i) partial[i] = V(0.0);
+    partial.set_zero();
   }
   template <class S>
     requires(std::is_arithmetic_v<S> && !std::is_same_v<S, V>)
@@ -29,8 +29,9 @@ struct Dual {
 
   /// The i-th independent variable.
   REEVE_INLINE static Dual variable(const V& v, std::size_t i) noexcept {
-    Dual x(v);
-    x.partial[i] = V(1.0);
+    Dual x;
+    x.value = v;
+    x.partial.set_unit(i);
     return x;
   }
 
@@ -46,7 +47,7 @@ template <std::size_t N, class V>
 REEVE_INLINE Dual<N, V> chain(const Dual<N, V>& a, const V& value, const V& d) noexcept {
   Dual<N, V> r;
   r.value = value;
-  for (std::size_t i = 0; i < N; ++i) r.partial[i] = d * a.partial[i];
+  r.partial.set_scaled(a.partial, d);
   return r;
 }
 template <class S, class V>
@@ -58,28 +59,28 @@ concept ConstantOf = std::is_arithmetic_v<S> || std::is_same_v<S, V>;
 #define REEVE_DUAL_S template <std::size_t N, class V, detail::ConstantOf<V> S> REEVE_INLINE Dual<N, V>
 REEVE_DUAL operator+(const Dual<N, V>& a, const Dual<N, V>& b) noexcept {
   Dual<N, V> r; r.value = a.value + b.value;
-  for (std::size_t i = 0; i < N; ++i) r.partial[i] = a.partial[i] + b.partial[i];
+  r.partial.set_sum(a.partial, b.partial);
   return r;
 }
 REEVE_DUAL operator-(const Dual<N, V>& a, const Dual<N, V>& b) noexcept {
   Dual<N, V> r; r.value = a.value - b.value;
-  for (std::size_t i = 0; i < N; ++i) r.partial[i] = a.partial[i] - b.partial[i];
+  r.partial.set_difference(a.partial, b.partial);
   return r;
 }
 REEVE_DUAL operator*(const Dual<N, V>& a, const Dual<N, V>& b) noexcept {
   Dual<N, V> r; r.value = a.value * b.value;
-  for (std::size_t i = 0; i < N; ++i) r.partial[i] = a.partial[i] * b.value + a.value * b.partial[i];
+  r.partial.set_combined(a.partial, b.value, b.partial, a.value);
   return r;
 }
 REEVE_DUAL operator/(const Dual<N, V>& a, const Dual<N, V>& b) noexcept {
   const V inverse = V(1.0) / b.value;
   Dual<N, V> r; r.value = a.value * inverse;
-  for (std::size_t i = 0; i < N; ++i) r.partial[i] = (a.partial[i] - r.value * b.partial[i]) * inverse;
+  r.partial.set_quotient(a.partial, r.value, b.partial, inverse);
   return r;
 }
 REEVE_DUAL operator-(const Dual<N, V>& a) noexcept {
   Dual<N, V> r; r.value = -a.value;
-  for (std::size_t i = 0; i < N; ++i) r.partial[i] = -a.partial[i];
+  r.partial.set_negated(a.partial);
   return r;
 }
 REEVE_DUAL_S operator+(Dual<N, V> a, const S& b) noexcept { a.value = a.value + V(b); return a; }

@@ -38,11 +38,6 @@ struct Row {
   }
 };
 
-enum class Isa { baseline, avx2, avx512 };
-/// The widest instruction set that this machine has; REEVE_MCMC_ISA=baseline|avx2 lowers it.
-Isa best_isa() noexcept;
-const char* to_string(Isa isa) noexcept;
-
 namespace detail {
 
 /// Sums F::log_likelihood over all rows. One pass; the last batch masks what lies beyond the end.
@@ -144,13 +139,11 @@ template <class K>
 }
 #if defined(__x86_64__)
 template <class K>
-[[gnu::target("avx2,fma"), gnu::flatten]] double run_avx2(const Columns& d, const double* t,
-                                                          double* g, double* p) {
+REEVE_TARGET_AVX2 double run_avx2(const Columns& d, const double* t, double* g, double* p) {
   return K::run(d, t, g, p);
 }
 template <class K>
-[[gnu::target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma"), gnu::flatten]] double run_avx512(
-    const Columns& d, const double* t, double* g, double* p) {
+REEVE_TARGET_AVX512 double run_avx512(const Columns& d, const double* t, double* g, double* p) {
   return K::run(d, t, g, p);
 }
 #endif

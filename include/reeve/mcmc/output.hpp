@@ -28,18 +28,21 @@ void write_inference_data(const Run& run, const std::filesystem::path& path);
 /// Status, reasons, diagnostics and one row per parameter. NaN and infinity become null.
 std::string summary_json(const Run& run);
 
-/// Plots without scripts, fonts or network: the same draws give the same bytes.
-std::string trace_svg(const Run& run, std::size_t parameter);
+/// Plots without scripts, fonts or network: the same draws give the same bytes. Every axis has a
+/// name; that of a parameter's values is the parameter, with `unit` in brackets when there is one.
+std::string trace_svg(const Run& run, std::size_t parameter, const std::string& unit = "");
 /// Ranks of each chain's draws among all: flat histograms when chains agree.
 std::string rank_svg(const Run& run, std::size_t parameter);
-std::string density_svg(const Run& run, std::size_t parameter);
+std::string density_svg(const Run& run, std::size_t parameter, const std::string& unit = "");
 
 struct PredictiveBand {
   std::vector<double> x, low, middle, high;  ///< sorted by x
 };
-/// Posterior predictive band with the data on top.
+/// Posterior predictive band with the data on top; `x_name` and `y_name` say what they are, with
+/// their units.
 std::string predictive_svg(const PredictiveBand& band, const std::vector<double>& x,
-                           const std::vector<double>& y, const std::string& title);
+                           const std::vector<double>& y, const std::string& title,
+                           const std::string& x_name = "x", const std::string& y_name = "y");
 
 /// Writes `text` to `path`, creating folders. Errors: Error.
 void write_file(const std::filesystem::path& path, const std::string& text);

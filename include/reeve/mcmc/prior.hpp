@@ -84,4 +84,33 @@ REEVE_INLINE Dual<N, V> log_sum_exp(const Dual<N, V>& a, const Dual<N, V>& b) {
   return high + log1p(exp(low - high));
 }
 
+/// log(1 + exp(x)) without overflow, by one exponential; its derivative is 1 / (1 + exp(-x)).
+template <class T>
+REEVE_INLINE T log1p_exp(const T& x) {
+  using std::exp;
+  using std::log1p;
+  return value_of(x) > 0 ? T(x + log1p(exp(-x))) : T(log1p(exp(x)));
+}
+template <std::size_t N>
+REEVE_INLINE Dual<N, double> log1p_exp(const Dual<N, double>& x) {
+  const double e = std::exp(-std::abs(x.value)), u = 1 + e, inverse = 1 / u;
+  const double value = std::log(u) + (e - (u - 1)) * inverse + (x.value > 0 ? x.value : 0.0);
+  return detail::chain(x, value, x.value > 0 ? inverse : e * inverse);
+}
+template <std::size_t N, class V>
+  requires(!std::is_same_v<V, double>)
+REEVE_INLINE Dual<N, V> log1p_exp(const Dual<N, V>& x) {
+  const V zero(0.0), one(1.0);
+  const V positive = where_greater(x.value, zero, x.value, zero);
+  const V e = exp(where_greater(x.value, zero, V(-x.value), x.value));
+  const V inverse = one / (one + e);
+  return detail::chain(x, V(positive + log1p(e)),
+                       V(where_greater(x.value, zero, inverse, V(e * inverse))));
+}
+/// log of the probability of `y`, 0 or 1, whose log odds are `eta`.
+template <class Y, class T>
+REEVE_INLINE T bernoulli_logit_lpmf(const Y& y, const T& eta) {
+  return eta * y - log1p_exp(eta);
+}
+
 }  // namespace reeve::mcmc

@@ -26,11 +26,14 @@ struct SampleOptions {
   Metric metric = Metric::automatic;
   Adaptation adaptation = Adaptation::fisher;
   std::size_t chains = 4;  ///< 1 to 1024
-  std::size_t warmup =
-      0;  ///< per chain; 0: max(150, 10 D) for fisher, 1000 for stan, 2000 random walk
+  /// Per chain. 0: max(150, 10 D) for fisher, longer (at most four times) while a chain is still
+  /// far out when the others have arrived; 1000 for stan, 2000 for random walk.
+  std::size_t warmup = 0;
   std::size_t draws = 1000;  ///< per chain, at most
   std::uint64_t seed = 1;
-  double target_accept = 0.8;    ///< in (0, 1)
+  /// In (0, 1). 0: 0.8, and 0.6 for NUTS with fisher adaptation where the learned metric made the
+  /// posterior so round that a larger step halves the leapfrogs of a draw and nothing diverged.
+  double target_accept = 0;
   std::uint32_t max_depth = 10;  ///< at most 2^max_depth leapfrogs a draw; 1 to 15
   std::uint32_t leapfrogs = 16;  ///< HMC only: each draw takes 1 to this many
   double init_radius = 2;        ///< starting points uniform in +-this, unconstrained

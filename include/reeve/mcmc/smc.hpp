@@ -3,6 +3,11 @@
 
 #include <reeve/mcmc/sampler.hpp>
 
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
 namespace reeve::mcmc {
 
 struct SmcOptions {
@@ -22,6 +27,39 @@ struct SmcResult {
   std::vector<double> temperatures;  ///< of the first island
 };
 
+/// Particles that are moved one sweep at a time. A stop in the middle of a sweep drops it and puts
+/// its random numbers back: checkpoint, kill, resume and an uninterrupted run give the same bytes.
+///
+/// Threads: one at a time.
+class SmcSampler {
+ public:
+  /// Errors: ConfigError for a fault in the options.
+  SmcSampler(Density density, const SmcOptions& options);
+  ~SmcSampler();
+  SmcSampler(SmcSampler&&) noexcept;
+  SmcSampler& operator=(SmcSampler&&) noexcept;
+
+  /// At most `sweeps` further rounds over an island's particles. True when all islands are
+  /// complete.
+  ///
+  /// Errors: whatever the density throws.
+  bool advance(const StopWhen& stop = {}, std::size_t sweeps = SIZE_MAX);
+  /// Why the last advance returned before its time: deadline or cancelled; otherwise ok.
+  Status stopped() const noexcept;
+  /// The islands that are complete.
+  SmcResult result() const;
+
+  /// Everything needed to go on, as bytes. Cost: proportional to the particles of all islands.
+  std::string checkpoint() const;
+  /// Errors: ConfigError for damaged bytes, or bytes of another density or version.
+  static SmcSampler resume(Density density, std::string_view bytes);
+
+ private:
+  struct State;
+  explicit SmcSampler(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
 /// Moves particles from N(0, scale^2 I) to the density through tempered distributions, by
 /// random-walk Metropolis with the particles' covariance. The reference must overlap all modes.
 ///
@@ -30,5 +68,12 @@ struct SmcResult {
 /// Source: Del Moral, Doucet, Jasra (2006); adaptive temperatures by bisection on the ESS.
 SmcResult sample_smc(const Density& density, const SmcOptions& options = {},
                      const StopWhen& stop = {});
+
+/// Like `sample_smc`, keeping `path` up to date (replaced at once, every `every` sweeps), and going
+/// on from it, with the options in it, when it exists. The file stays when the run was stopped, and
+/// is removed at the end.
+SmcResult sample_smc_resumable(const Density& density, const SmcOptions& options,
+                               const std::string& path, const StopWhen& stop = {},
+                               std::size_t every = 1);
 
 }  // namespace reeve::mcmc
