@@ -1,14 +1,11 @@
 // The same verbs give the same journal, byte for byte, on every compiler and level of optimisation.
 #include "reeve/alloc/contention.hpp"
 #include "reeve/alloc/elastic_pool.hpp"
+#include "tests/alloc/shorthand.hpp"
 #include "tests/support/pch.hpp"
 
 namespace reeve::alloc {
 namespace {
-
-Amounts cores(std::int64_t n) {
-  return Amounts::of(0, n);
-}
 
 // A service's life: submissions by five users under changing policies, cycles, preemption, scaling,
 // resizing, windows. Returns a hash of the journal's text.

@@ -1,17 +1,11 @@
 // The verbs, the seed's defects, and the invariants as properties.
 #include "reeve/alloc/reservation_manager.hpp"
 
+#include "tests/alloc/shorthand.hpp"
 #include "tests/support/pch.hpp"
 
 namespace reeve::alloc {
 namespace {
-
-Amounts cores(std::int64_t n) {
-  return Amounts::of(0, n);
-}
-Request want(std::int64_t n) {
-  return {.gang = {{.amount = cores(n)}}};
-}
 
 struct World {
   explicit World(std::vector<std::int64_t> capacities = {100}) {

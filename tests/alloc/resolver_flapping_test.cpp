@@ -1,13 +1,10 @@
 // Resolution by preemption under fair share: evictions end, and nobody evicts whom evicted it.
 #include "reeve/alloc/contention.hpp"
+#include "tests/alloc/shorthand.hpp"
 #include "tests/support/pch.hpp"
 
 namespace reeve::alloc {
 namespace {
-
-Amounts cores(std::int64_t n) {
-  return Amounts::of(0, n);
-}
 
 // Sixteen requests of five queues that together want more than there is. In each round everybody
 // who waits is a beneficiary once, and a cycle fills what was left over.
