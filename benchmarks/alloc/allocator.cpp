@@ -113,7 +113,8 @@ class Cluster {
     for (auto id : taken) (void)manager_.release_reservation(id).has_value();
     return rate;
   }
-  std::size_t live() const { return live_.size(); }
+  const ReservationManager& manager() const { return manager_; }
+  const std::vector<ReservationId>& live() const { return live_; }
 
  private:
   Strategy strategy_;
@@ -125,34 +126,32 @@ class Cluster {
   std::vector<ReservationId> live_;
 };
 
-double naive_decisions(std::int64_t nodes, bool best_fit) {
-  NaiveCluster cluster;
-  for (std::int64_t n = 0; n < nodes; ++n) cluster.add(64'000, 256, n % 15);
+// The same decisions by a look at each, from the state that `cluster` is in.
+double naive_decisions(const Cluster& cluster, bool best_fit) {
+  NaiveCluster naive;
+  const auto& manager = cluster.manager();
+  for (std::size_t n = 0; n < manager.resource_count(); ++n) {
+    const auto& account = manager.ledger().resources()[n];
+    naive.add(account.capacity[0], account.capacity[1], static_cast<std::int64_t>(n % 15));
+    const auto used = account.balance.held + account.balance.committed;
+    naive.give(n, -used[0], -used[1]);
+  }
+  std::vector<std::pair<std::size_t, Piece>> live;
+  for (auto id : cluster.live()) {
+    const auto& line = manager.find(id)->lines[0];
+    live.emplace_back(static_cast<std::size_t>(line.resource),
+                      Piece{line.amount[0], line.amount[1], 0});
+  }
   const auto all = pieces();
   Draw draw(11);
-  std::vector<std::pair<std::size_t, Piece>> live;
   std::size_t next = 0;
-  const auto create = [&] {
-    const auto& p = all[next++ % all.size()];
-    return std::pair(cluster.take(p.cores, p.memory, p.kind, best_fit), p);
-  };
-  // Filling by best fit is quadratic here; any filling will do for the cost of a look at each.
-  for (std::int64_t i = 0; i < nodes * 4; ++i) {
-    const auto& p = all[next++ % all.size()];
-    const auto node = static_cast<std::size_t>(i % nodes);
-    if (nodes <= 1'213) {
-      live.push_back(create());
-    } else {
-      cluster.give(node, -p.cores, -p.memory);
-      live.emplace_back(node, p);
-    }
-  }
-  const std::int64_t operations = nodes > 10'000 ? 2'000 : 20'000;
+  const std::int64_t operations = live.size() > 100'000 ? 1'000 : 10'000;
   return per_second(operations, [&] {
     for (std::int64_t i = 0; i < operations; ++i) {
-      auto& old = live[draw.below(live.size())];
-      if (old.first != SIZE_MAX) cluster.give(old.first, old.second.cores, old.second.memory);
-      old = create();
+      auto& [node, piece] = live[draw.below(live.size())];
+      naive.give(node, piece.cores, piece.memory);
+      piece = all[next++ % all.size()];
+      node = naive.take(piece.cores, piece.memory, piece.kind, best_fit);
     }
   });
 }
@@ -164,7 +163,7 @@ void decisions() {
     Figure f("alloc", named("create and release, first fit (G2) nodes", nodes),
              best_of_three([&] { return first.rate(100'000); }), "1/s");
     if (nodes == 1'213) f.at_least(1e6);
-    f.against("look at each", naive_decisions(nodes, false)).print();
+    f.against("look at each", naive_decisions(first, false)).print();
 
     Cluster best(nodes, Strategy::best_fit);
     (void)best.rate(20'000);
@@ -172,7 +171,7 @@ void decisions() {
              best_of_three([&] { return best.rate(100'000); }), "1/s");
     if (nodes == 1'213) g.at_least(3e5);
     if (nodes == 10'000) g.at_least(2e5);
-    g.against("look at each", naive_decisions(nodes, true)).print();
+    g.against("look at each", naive_decisions(best, true)).print();
     Figure p("alloc", named("create, best fit, p99 (G2) nodes", nodes), best.p99(100'000), "us");
     if (nodes <= 10'000) p.at_most(20);
     p.print();

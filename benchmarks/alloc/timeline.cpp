@@ -80,7 +80,7 @@ double naive_earliest_rate(std::int64_t spans) {
       const auto length = draw(1, 3600);
       const auto amount = draw(1, 700);
       const auto at = t.earliest_fit(0, length, amount);
-      t.change(at, at + length, -amount);
+      if (t.min_free(at, at + length) >= amount) t.change(at, at + length, -amount);
     }
   });
 }

@@ -15,8 +15,7 @@ void CandidateIndex::changed(std::uint32_t resource) {
 }
 
 void CandidateIndex::rescale() {
-  for (auto& k : kept_)
-    if (k->order == Order::left || k->order == Order::room) k->stale = true;
+  for (auto& k : kept_) k->stale = true;
 }
 
 CandidateIndex::Kept* CandidateIndex::find(Order order, std::uint8_t dims, std::size_t resources) {
@@ -43,7 +42,7 @@ void CandidateIndex::enter(Kept& kept, std::uint32_t resource, const ClusterView
   if (kept.order == Order::left) key = left_over(free, now.largest, dims);
   if (kept.order == Order::room) key = -left_over(free, now.largest, dims);
   if (kept.order == Order::used) key = fullest(free, account.capacity, dims);
-  kept.tree.put(resource, key, free, now.class_of[resource]);
+  kept.tree.put(resource, key, free, tightest(free, now.largest, dims), now.class_of[resource]);
 }
 
 const CandidateTree* CandidateIndex::tree(Order order, std::uint8_t dims, const ClusterView& now) {

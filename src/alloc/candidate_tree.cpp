@@ -7,7 +7,8 @@ namespace reeve::alloc::detail {
 
 CandidateTree::CandidateTree(std::uint8_t dims, bool by_room) : dims_(dims), by_room_(by_room) {
   for (DimId d = 0; d < max_dims; ++d)
-    if (dims >> d & 1) dim_of_[columns_++] = d;
+    if (dims >> d & 1) dim_of_[kept_++] = d;
+  columns_ = kept_ > 1 ? kept_ + 1 : kept_;
 }
 
 void CandidateTree::clear() {
@@ -51,7 +52,7 @@ bool CandidateTree::after(const From& from, std::uint32_t node, std::uint32_t i)
   if (const auto key = keys_[at(node, i)]; key != from.key) return key > from.key;
   if (!from.free) return true;
   const auto& room = room_of_[ids_[at(node, i)]];
-  for (std::uint32_t c = 0; c < columns_; ++c)
+  for (std::uint32_t c = 0; c < kept_; ++c)
     if (room.of[c] != (*from.free)[dim_of_[c]]) return room.of[c] > (*from.free)[dim_of_[c]];
   return false;
 }
@@ -61,7 +62,7 @@ bool CandidateTree::less(std::int64_t key, const Packed& free, std::uint32_t id,
   if (key != keys_[at(node, i)]) return key < keys_[at(node, i)];
   const auto other = ids_[at(node, i)];
   if (by_room_)
-    for (std::uint32_t c = 0; c < columns_; ++c)
+    for (std::uint32_t c = 0; c < kept_; ++c)
       if (free.of[c] != room_of_[other].of[c]) return free.of[c] < room_of_[other].of[c];
   return id < other;
 }
@@ -163,13 +164,13 @@ void CandidateTree::split(std::uint32_t node) {
 }
 
 void CandidateTree::put(std::uint32_t id, std::int64_t key, const Amounts& free,
-                        std::uint32_t class_id) {
+                        std::int64_t tightest, std::uint32_t class_id) {
   if (id >= leaf_of_.size()) {
     leaf_of_.resize(id + 1, nil);
     keys_of_.resize(id + 1);
     room_of_.resize(id + 1);
   }
-  const Packed room = packed(free);
+  const Packed room = packed(free, tightest);
   if (const auto leaf = leaf_of_[id]; leaf != nil) {
     const bool same_room = std::equal(room.of, room.of + columns_, room_of_[id].of);
     if (keys_of_[id] == key && same_room) return;

@@ -25,7 +25,9 @@ class CandidateTree {
   std::size_t size() const noexcept { return size_; }
 
   /// Enters `id`, or moves it. Cost: O(log size); no allocation once the tree was that large.
-  void put(std::uint32_t id, std::int64_t key, const Amounts& free, std::uint32_t class_id);
+  /// `tightest`: the least that is free, by a common measure of all dimensions.
+  void put(std::uint32_t id, std::int64_t key, const Amounts& free, std::int64_t tightest,
+           std::uint32_t class_id);
   /// Takes `id` out, if it is there.
   void drop(std::uint32_t id);
   void clear();
@@ -34,6 +36,8 @@ class CandidateTree {
   struct Query {
     Amounts amount;
     std::uint64_t classes = ~std::uint64_t{0};  ///< bit class % 64
+    /// By the measure of put(): at most that of any entry that fits.
+    std::int64_t tightest = INT64_MIN;
   };
   /// Where a search begins: at the first entry with this key, or after all that have also `free`.
   struct From {
@@ -44,7 +48,9 @@ class CandidateTree {
   /// The first entry, in order, that fits and that `accept(id)` takes; nil if there is none.
   template <class Accept>
   std::uint32_t first(const Query& query, const From& from, const Accept& accept) const {
-    return root_ == nil ? nil : first_below(root_, query, packed(query.amount), &from, accept);
+    return root_ == nil
+               ? nil
+               : first_below(root_, query, packed(query.amount, query.tightest), &from, accept);
   }
 
   /// The most that is free in `dim` of an entry that fits `query` and that `accept` takes;
@@ -52,7 +58,8 @@ class CandidateTree {
   template <class Accept>
   std::int64_t most(DimId dim, const Query& query, const Accept& accept) const {
     std::int64_t best = INT64_MIN;
-    if (root_ != nil) most_below(root_, column_of(dim), query, packed(query.amount), accept, best);
+    if (root_ != nil)
+      most_below(root_, column_of(dim), query, packed(query.amount, query.tightest), accept, best);
     return best;
   }
 
@@ -62,7 +69,7 @@ class CandidateTree {
  private:
   static constexpr std::uint32_t width = 32;
   struct Packed {
-    std::int64_t of[max_dims];
+    std::int64_t of[max_dims + 1];
   };
   struct Node {
     std::uint32_t parent = nil;
@@ -70,9 +77,12 @@ class CandidateTree {
     bool leaf = true;
   };
 
-  Packed packed(const Amounts& amounts) const {
+  // Where there are several dimensions, one more column has the tightest: without it, a branch with
+  // much of one thing here and much of another there would look as if all fitted below it.
+  Packed packed(const Amounts& amounts, std::int64_t tightest) const {
     Packed p{};
-    for (std::uint32_t c = 0; c < columns_; ++c) p.of[c] = amounts[dim_of_[c]];
+    for (std::uint32_t c = 0; c < kept_; ++c) p.of[c] = amounts[dim_of_[c]];
+    if (columns_ > kept_) p.of[kept_] = tightest;
     return p;
   }
   std::uint32_t column_of(DimId dim) const {
@@ -149,6 +159,7 @@ class CandidateTree {
 
   std::uint8_t dims_;
   bool by_room_;
+  std::uint32_t kept_ = 0;  // dimensions
   std::uint32_t columns_ = 0;
   DimId dim_of_[max_dims] = {};
   std::size_t size_ = 0;

@@ -67,7 +67,8 @@ std::size_t ReservationManager::lowest(const CandidateTree& tree, const Amounts&
                                        std::uint64_t class_bits, const Demand& demand,
                                        Strategy strategy, const Accept& accept) const {
   const Order order = order_of(strategy);
-  const CandidateTree::Query query{amount, class_bits};
+  const CandidateTree::Query query{amount, class_bits,
+                                   detail::tightest(amount, largest_, tree.dims())};
   if (order == Order::id || order == Order::used) {
     const auto r = tree.first(query, {}, accept);
     return r == CandidateTree::nil ? SIZE_MAX : r;
@@ -173,7 +174,7 @@ Refusal ReservationManager::explain_by_index(const CandidateTree& tree, const De
   if (any == resources_.size()) return explain(demand, amount, false);
   Amounts nothing;
   for (DimId d = 0; d < max_dims; ++d) nothing[d] = INT64_MIN;
-  CandidateTree::Query query{nothing, classes.bits};
+  CandidateTree::Query query{nothing, classes.bits, INT64_MIN};
   for (DimId d = 0; d < max_dims; ++d) {
     if (amount[d] == 0) continue;
     const auto most = tree.most(d, query, could_hold);

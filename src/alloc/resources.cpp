@@ -42,7 +42,7 @@ Result<ResourceId> ReservationManager::register_resource(Resource resource) {
   const auto id = ledger_.add_resource(resource.capacity, now());
   resource_ids_.emplace(resource.name, id);
   resources_.push_back(std::move(resource));
-  on_resource_.emplace_back();
+  on_resource_.emplace_back().reserve(16);
   bookings_on_.push_back(0);
   overlay_.emplace_back();
   changed(id);

@@ -22,6 +22,14 @@ inline std::int64_t left_over(const Amounts& free, const Amounts& largest, std::
   return left;
 }
 
+/// The least, over `dims`, of what `free` leaves of `largest`.
+inline std::int64_t tightest(const Amounts& free, const Amounts& largest, std::uint8_t dims) {
+  std::int64_t least = INT64_MAX;
+  for (DimId d = 0; d < max_dims; ++d)
+    if (dims >> d & 1) least = std::min(least, ppm(free[d], largest[d]));
+  return least;
+}
+
 /// The utilisation of the fullest of `dims`.
 inline std::int64_t fullest(const Amounts& free, const Amounts& capacity, std::uint8_t dims) {
   std::int64_t used = 0;
