@@ -10,7 +10,11 @@ namespace reeve::alloc::detail {
 void CandidateIndex::changed(std::uint32_t resource) {
   if (kept_.empty()) return;
   const bool unread = log_begin_ + log_.size() > read_;
-  if (unread && log_.back() == resource) return;
+  if (unread && !log_.empty() && log_.back() == resource) return;
+  if (log_.size() >= log_max_) {  // nobody searches: whoever does again starts anew
+    log_begin_ += log_.size();
+    log_.clear();
+  }
   log_.push_back(resource);
 }
 
@@ -60,7 +64,8 @@ const CandidateTree* CandidateIndex::tree(Order order, std::uint8_t dims, const 
   }
   kept->seen = log_begin_ + log_.size();
   read_ = kept->seen;
-  if (log_.size() > 2 * std::size_t{resources} + 1024) {
+  log_max_ = 4 * std::size_t{resources} + 2048;
+  if (log_.size() > log_max_ / 2) {
     const auto half = log_.size() / 2;
     log_.erase(log_.begin(), log_.begin() + static_cast<std::ptrdiff_t>(half));
     log_begin_ += half;

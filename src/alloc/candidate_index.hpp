@@ -48,6 +48,9 @@ class CandidateIndex {
   /// Cost: O(changes since it was searched last * log resources).
   const CandidateTree* tree(Order order, std::uint8_t dims, const ClusterView& now);
 
+  /// Changes that some tree may still have to read; bounded, searched or not.
+  std::size_t logged() const noexcept { return log_.size(); }
+
   /// Valid until the next call.
   const ClassSet& classes(std::span<const Constraint> where,
                           const std::vector<Capabilities>& classes);
@@ -76,7 +79,8 @@ class CandidateIndex {
   std::vector<std::unique_ptr<Kept>> kept_;
   std::vector<std::uint32_t> log_;
   std::uint64_t log_begin_ = 0;  // position of log_.front()
-  std::uint64_t read_ = 0;       // up to where some tree has seen the log
+  std::size_t log_max_ = 2048;
+  std::uint64_t read_ = 0;  // up to where some tree has seen the log
   std::uint64_t searches_ = 0;
   std::unordered_map<std::vector<Constraint>, ClassSet, WhereHash, WhereEqual> sets_;
 };

@@ -1,4 +1,5 @@
 // Placement through the index against a look at every resource: equal answers and equal journals.
+#include "alloc/candidate_index.hpp"
 #include "reeve/alloc/reservation_manager.hpp"
 #include "tests/support/pch.hpp"
 
@@ -213,6 +214,28 @@ void compare(std::uint64_t seed, int resources, int classes, int steps) {
     EXPECT_GT(twins.granted, steps / 10);
     EXPECT_GT(twins.refused, steps / 100);
   }
+}
+
+// A tree that nobody searches any more does not keep the log for ever, and is right when asked.
+TEST(IndexedPlacement, TheLogIsBounded) {
+  std::vector<Ledger::Account> accounts(3, {.capacity = Amounts::of(0, 10)});
+  const std::vector<Amounts> overlay(3);
+  const std::vector<std::uint32_t> class_of(3, 0);
+  const Amounts largest = Amounts::of(0, 10);
+  const detail::ClusterView view{accounts, overlay, class_of, largest};
+  detail::CandidateIndex index;
+  const auto emptiest = [&] {
+    return index.tree(detail::CandidateIndex::Order::room, 1, view)
+        ->first({Amounts::of(0, 1)}, {}, [](std::uint32_t) { return true; });
+  };
+  EXPECT_EQ(emptiest(), 0u);
+  for (int i = 0; i < 100'000; ++i) {
+    const auto r = static_cast<std::uint32_t>(i % 3);
+    accounts[r].balance.held = Amounts::of(0, r == 2 ? 1 : 5);
+    index.changed(r);
+    ASSERT_LE(index.logged(), 5'000u);
+  }
+  EXPECT_EQ(emptiest(), 2u);
 }
 
 RC_GTEST_PROP(IndexedPlacementProperty, AnswersAsALookAtEachDoes, (std::uint64_t seed)) {
