@@ -1,129 +1,190 @@
-// Figures of the allocator: timeline, shares, devices, replay, decisions; each beside a naive form.
-#include <chrono>
+// Figures of the allocator: decisions, shares, memory, replay, over the number of nodes and users,
+// each beside a naive form.
+#include <malloc.h>
+
+#include <atomic>
 #include <cstdlib>
 #include <fstream>
+#include <new>
 #include <reeve/alloc.hpp>
 
+#include "benchmarks/alloc/measure.hpp"
+#include "benchmarks/alloc/naive.hpp"
 #include "benchmarks/support/report.hpp"
 
 using namespace reeve::alloc;
-using reeve::bench::Figure;
+using namespace reeve::bench;
+
+// Counts what this program takes from the heap.
+static std::atomic<std::int64_t> allocations{0};
+static std::atomic<std::int64_t> bytes{0};
+
+void* operator new(std::size_t size) {
+  void* p = std::malloc(size);
+  if (!p) throw std::bad_alloc();
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  bytes.fetch_add(static_cast<std::int64_t>(malloc_usable_size(p)), std::memory_order_relaxed);
+  return p;
+}
+void operator delete(void* p) noexcept {
+  bytes.fetch_sub(static_cast<std::int64_t>(malloc_usable_size(p)), std::memory_order_relaxed);
+  std::free(p);
+}
+void operator delete(void* p, std::size_t) noexcept {
+  operator delete(p);
+}
 
 namespace {
 
-class Draw {
- public:
-  explicit Draw(std::uint64_t seed) : x_(seed * 2 + 1) {}
-  std::int64_t operator()(std::int64_t low, std::int64_t high) {
-    x_ = x_ * 6364136223846793005ULL + 1442695040888963407ULL;
-    return low + static_cast<std::int64_t>((x_ >> 33) % static_cast<std::uint64_t>(high - low + 1));
-  }
-
- private:
-  std::uint64_t x_;
+// One piece of two dimensions on a node of at least some class.
+struct Piece {
+  std::int64_t cores;
+  std::int64_t memory;
+  std::int64_t kind;
 };
 
-template <class Body>
-double per_second(std::int64_t operations, Body body) {
-  const auto begin = std::chrono::steady_clock::now();
-  body();
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  return double(operations) / took.count();
+std::vector<Piece> pieces() {
+  Draw draw(9);
+  std::vector<Piece> all(4096);
+  for (auto& p : all) p = {1000 * draw(1, 16), draw(1, 64), draw(0, 4)};
+  return all;
 }
 
-std::string named(const char* what, std::int64_t n) {
-  std::string text = what;
-  text += ' ';
-  text += std::to_string(n / 1000);
-  return text += " k";
+Request request_for(const Piece& p) {
+  Request r{.gang = {{.amount = Amounts::of(0, p.cores), .where = {needs("class", p.kind)}}}};
+  r.gang[0].amount[1] = p.memory;
+  return r;
 }
 
-// Sorted steps in a vector: what a planner without a tree does.
-class NaiveTimeline {
+// A cluster with four reservations a node; from then on one goes for each that comes.
+class Cluster {
  public:
-  explicit NaiveTimeline(std::int64_t capacity) : steps_{{INT64_MIN, capacity}} {}
-  void change(Time from, Time to, std::int64_t d) {
-    const auto first = cut(from);
-    const auto last = cut(to);
-    for (auto i = first; i < last; ++i) steps_[i].second += d;
+  Cluster(std::int64_t nodes, Strategy strategy)
+      : strategy_(strategy), manager_(Dimensions::standard(), clock_) {
+    for (const auto& p : pieces()) requests_.push_back(request_for(p));
+    for (std::int64_t n = 0; n < nodes; ++n) {
+      Amounts capacity = Amounts::of(0, 64'000);
+      capacity[1] = 256;
+      (void)manager_
+          .register_resource({.name = numbered(static_cast<std::uint64_t>(n)),
+                              .capacity = capacity,
+                              .capabilities = {{"class", n % 15}}})
+          .value();
+    }
+    for (std::int64_t i = 0; i < nodes * 4; ++i) live_.push_back(create());
   }
-  std::int64_t min_free(Time from, Time to) const {
-    auto i = static_cast<std::size_t>(
-        std::upper_bound(steps_.begin(), steps_.end(), std::pair(from, INT64_MAX)) -
-        steps_.begin() - 1);
-    std::int64_t least = INT64_MAX;
-    for (; i < steps_.size() && steps_[i].first < to; ++i)
-      least = std::min(least, steps_[i].second);
-    return least;
+  ReservationId create() {
+    return manager_.create_reservation("x", requests_[next_++ % requests_.size()], strategy_)
+        .value();
   }
+  void step() {
+    auto& id = live_[draw_.below(live_.size())];
+    (void)manager_.release_reservation(id).has_value();
+    id = create();
+  }
+  double rate(std::int64_t operations) {
+    return per_second(operations, [&] {
+      for (std::int64_t i = 0; i < operations; ++i) step();
+    });
+  }
+  double p99(std::int64_t operations) {
+    std::vector<double> micros;
+    micros.reserve(static_cast<std::size_t>(operations));
+    for (std::int64_t i = 0; i < operations; ++i) {
+      auto& id = live_[draw_.below(live_.size())];
+      (void)manager_.release_reservation(id).has_value();
+      const auto begin = std::chrono::steady_clock::now();
+      id = create();
+      micros.push_back(
+          std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin)
+              .count());
+    }
+    return percentile(micros, 0.99);
+  }
+  double refusals(std::int64_t operations) {
+    const Request large = request_for({64'000, 256, 0});  // only an idle node could take it
+    std::vector<ReservationId> taken;
+    while (auto id = manager_.create_reservation("x", large, Strategy::first_fit))
+      taken.push_back(*id);
+    const double rate = per_second(operations, [&] {
+      for (std::int64_t i = 0; i < operations; ++i)
+        (void)manager_.create_reservation("x", large, strategy_).has_value();
+    });
+    for (auto id : taken) (void)manager_.release_reservation(id).has_value();
+    return rate;
+  }
+  const ReservationManager& manager() const { return manager_; }
+  const std::vector<ReservationId>& live() const { return live_; }
 
  private:
-  std::size_t cut(Time at) {
-    const auto i = std::lower_bound(steps_.begin(), steps_.end(), std::pair(at, INT64_MIN));
-    const auto k = i - steps_.begin();
-    if (i == steps_.end() || i->first != at)
-      steps_.insert(i, {at, steps_[std::size_t(k) - 1].second});
-    return static_cast<std::size_t>(k);
-  }
-  std::vector<std::pair<Time, std::int64_t>> steps_;
+  Strategy strategy_;
+  reeve::ManualClock clock_;
+  ReservationManager manager_;
+  Draw draw_{11};
+  std::vector<Request> requests_;
+  std::size_t next_ = 0;
+  std::vector<ReservationId> live_;
 };
 
-// G3: all spans start now; then a mix of remove, add, free_at and min_free.
-double timeline_rate(std::int64_t spans) {
-  Timeline t(1'000'000'000);
-  Draw draw(3);
-  std::vector<SpanId> ids;
-  for (std::int64_t i = 0; i < spans; ++i)
-    ids.push_back(t.add(0, draw(1, 100'000'000), draw(1, 9)).value());
-  const std::int64_t operations = 200'000;
-  volatile std::int64_t sink = 0;
-  return per_second(operations, [&] {
-    for (std::int64_t i = 0; i < operations / 4; ++i) {
-      auto& id = ids[static_cast<std::size_t>(draw(0, spans - 1))];
-      (void)t.remove(id).has_value();
-      id = t.add(0, draw(1, 100'000'000), draw(1, 9)).value();
-      const auto at = draw(0, 50'000'000);
-      sink = t.free_at(at) + t.min_free(at, at + 10'000'000);
-    }
-  });
-}
-
-double naive_timeline_rate(std::int64_t spans) {
-  NaiveTimeline t(1'000'000'000);
-  Draw draw(3);
-  std::vector<std::pair<Time, std::int64_t>> live;
-  for (std::int64_t i = 0; i < spans; ++i) {
-    live.emplace_back(draw(1, 100'000'000), draw(1, 9));
-    t.change(0, live.back().first, -live.back().second);
+// The same decisions by a look at each, from the state that `cluster` is in.
+double naive_decisions(const Cluster& cluster, bool best_fit) {
+  NaiveCluster naive;
+  const auto& manager = cluster.manager();
+  for (std::size_t n = 0; n < manager.resource_count(); ++n) {
+    const auto& account = manager.ledger().resources()[n];
+    naive.add(account.capacity[0], account.capacity[1], static_cast<std::int64_t>(n % 15));
+    const auto used = account.balance.held + account.balance.committed;
+    naive.give(n, -used[0], -used[1]);
   }
-  const std::int64_t operations = 2000;
-  volatile std::int64_t sink = 0;
+  std::vector<std::pair<std::size_t, Piece>> live;
+  for (auto id : cluster.live()) {
+    const auto& line = manager.find(id)->lines[0];
+    live.emplace_back(static_cast<std::size_t>(line.resource),
+                      Piece{line.amount[0], line.amount[1], 0});
+  }
+  const auto all = pieces();
+  Draw draw(11);
+  std::size_t next = 0;
+  const std::int64_t operations = live.size() > 100'000 ? 1'000 : 10'000;
   return per_second(operations, [&] {
-    for (std::int64_t i = 0; i < operations / 4; ++i) {
-      auto& span = live[static_cast<std::size_t>(draw(0, spans - 1))];
-      t.change(0, span.first, span.second);
-      span = {draw(1, 100'000'000), draw(1, 9)};
-      t.change(0, span.first, -span.second);
-      const auto at = draw(0, 50'000'000);
-      sink = t.min_free(at, at + 1) + t.min_free(at, at + 10'000'000);
+    for (std::int64_t i = 0; i < operations; ++i) {
+      auto& [node, piece] = live[draw.below(live.size())];
+      naive.give(node, piece.cores, piece.memory);
+      piece = all[next++ % all.size()];
+      node = naive.take(piece.cores, piece.memory, piece.kind, best_fit);
     }
   });
 }
 
-// G4: build a fragmented plan from empty: earliest fit and add.
-double earliest_rate(std::int64_t spans, double* gaps) {
-  Timeline t(1000);
-  Draw draw(5);
-  const double rate = per_second(spans, [&] {
-    for (std::int64_t i = 0; i < spans; ++i) {
-      const auto length = draw(1, 3600);
-      const auto amount = draw(1, 700);
-      const auto at = t.earliest_fit(0, length, amount).value();
-      (void)t.add(at, at + length, amount).has_value();
-    }
-  });
-  *gaps = double(t.gaps()) / double(spans);
-  return rate;
+void decisions() {
+  for (std::int64_t nodes : {1'213, 10'000, 100'000}) {
+    Cluster first(nodes, Strategy::first_fit);
+    (void)first.rate(20'000);
+    Figure f("alloc", named("create and release, first fit (G2) nodes", nodes),
+             best_of_three([&] { return first.rate(100'000); }), "1/s");
+    if (nodes == 1'213) f.at_least(1e6);
+    f.against("look at each", naive_decisions(first, false)).print();
+
+    Cluster best(nodes, Strategy::best_fit);
+    (void)best.rate(20'000);
+    Figure g("alloc", named("create and release, best fit (G2) nodes", nodes),
+             best_of_three([&] { return best.rate(100'000); }), "1/s");
+    if (nodes == 1'213) g.at_least(3e5);
+    if (nodes == 10'000) g.at_least(2e5);
+    g.against("look at each", naive_decisions(best, true)).print();
+    Figure p("alloc", named("create, best fit, p99 (G2) nodes", nodes), best.p99(100'000), "us");
+    if (nodes <= 10'000) p.at_most(20);
+    p.print();
+    Figure("alloc", named("refuse as busy nodes", nodes), best.refusals(20'000), "1/s").print();
+
+    const auto before = allocations.load();
+    (void)first.rate(100'000);
+    (void)best.rate(100'000);
+    Figure("alloc", named("heap allocations per decision (G11) nodes", nodes),
+           static_cast<double>(allocations.load() - before) / 200'000, "1")
+        .at_most(0)
+        .print();
+  }
 }
 
 // G6: charge one user, which moves it in its heap.
@@ -136,61 +197,37 @@ double share_rate(std::int64_t users) {
   const std::int64_t operations = 1'000'000;
   return per_second(operations, [&] {
     for (std::int64_t i = 0; i < operations; ++i)
-      tree.charge(ids[static_cast<std::size_t>(draw(0, users - 1))], Amounts::of(0, draw(1, 9)));
+      tree.charge(ids[draw.below(ids.size())], Amounts::of(0, draw(1, 9)));
   });
 }
 
-// The user that is behind, found by looking at all.
 double naive_share_rate(std::int64_t users) {
-  std::vector<std::int64_t> used(static_cast<std::size_t>(users), 0);
+  NaiveShares shares(static_cast<std::size_t>(users));
   Draw draw(7);
-  const std::int64_t operations = 2000;
-  volatile std::int64_t sink = 0;
+  const std::int64_t operations = 2'000;
+  volatile std::size_t sink = 0;
   return per_second(operations, [&] {
-    for (std::int64_t i = 0; i < operations; ++i) {
-      used[static_cast<std::size_t>(draw(0, users - 1))] += draw(1, 9);
-      sink = std::min_element(used.begin(), used.end()) - used.begin();
-    }
+    for (std::int64_t i = 0; i < operations; ++i)
+      sink = shares.charge(draw.below(static_cast<std::size_t>(users)), draw(1, 9));
   });
 }
 
-// G2: create and release on a filled cluster of two dimensions with a capability filter.
-double decisions(std::int64_t nodes, Strategy strategy, std::int64_t operations, double* p99) {
+// G11: what 100,000 reservations of one line take beyond those lines.
+void memory() {
   reeve::ManualClock clock;
   ReservationManager manager(Dimensions::standard(), clock);
-  Draw draw(9);
-  for (std::int64_t n = 0; n < nodes; ++n) {
-    Amounts capacity = Amounts::of(0, 64'000);
-    capacity[1] = 256;
-    (void)manager
-        .register_resource({.name = numbered(static_cast<std::uint64_t>(n)),
-                            .capacity = capacity,
-                            .capabilities = {{"class", n % 15}}})
+  for (std::uint64_t n = 0; n < 1'000; ++n)
+    (void)manager.register_resource({.name = numbered(n), .capacity = Amounts::of(0, 1'000'000)})
         .value();
-  }
-  std::vector<ReservationId> live;
-  std::vector<double> micros;
-  const double rate = per_second(operations, [&] {
-    for (std::int64_t i = 0; i < operations; ++i) {
-      Request r{.gang = {{.amount = Amounts::of(0, 1000 * draw(1, 16)),
-                          .where = {needs("class", draw(0, 4))}}}};
-      r.gang[0].amount[1] = draw(1, 64);
-      const auto begin = std::chrono::steady_clock::now();
-      auto id = manager.create_reservation("x", r, strategy);
-      micros.push_back(
-          std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin)
-              .count());
-      if (id) live.push_back(*id);
-      if (live.size() > std::size_t(nodes) * 4) {
-        auto& old = live[static_cast<std::size_t>(draw(0, std::ssize(live) - 1))];
-        (void)manager.release_reservation(old).has_value();
-        old = live.back();
-        live.pop_back();
-      }
-    }
-  });
-  *p99 = reeve::bench::percentile(micros, 0.99);
-  return rate;
+  const Request request{.gang = {{.amount = Amounts::of(0, 1)}}};
+  (void)manager.create_reservation("x", request).value();
+  const auto before = bytes.load();
+  const int count = 100'000;
+  for (int i = 0; i < count; ++i) (void)manager.create_reservation("x", request).value();
+  const double each = static_cast<double>(bytes.load() - before) / count - double(sizeof(Line));
+  Figure("alloc", "bytes of a live reservation beside its line (G11)", each, "B")
+      .at_most(200)
+      .print();
 }
 
 void replay() {
@@ -198,60 +235,27 @@ void replay() {
   std::ifstream in(root ? std::string(root).append("/allocation/hpc2n.swf") : std::string());
   if (!in) return;
   const auto trace = read_swf(in).value();
-  double best = 1e9;
   double slowdown = 0;
-  for (int round = 0; round < 5; ++round) {
-    const double rate = per_second(1, [&] {
+  const double rate = best_of_three([&] {
+    return per_second(1, [&] {
       slowdown =
           simulate(trace.jobs, {.processors = trace.processors}).value().mean_bounded_slowdown;
     });
-    best = std::min(best, 1000 / rate);
-  }
-  Figure("alloc", "hpc2n EASY replay (G8)", best, "ms").at_most(50).print();
+  });
+  Figure("alloc", "hpc2n EASY replay (G8)", 1000 / rate, "ms").at_most(50).print();
   Figure("alloc", "hpc2n EASY bounded slowdown (G8)", slowdown, "x").at_most(17.07).print();
 }
 
 }  // namespace
 
 int main() {
-  double base = 0;
+  decisions();
   for (std::int64_t n : {1'000, 10'000, 100'000}) {
-    const double rate = timeline_rate(n);
-    if (n == 1'000) base = rate;
-    Figure f("alloc", named("timeline mixed ops (G3) spans", n), rate, "1/s");
-    if (n == 10'000) f.at_least(1e6);
-    if (n <= 10'000) f.against("sorted vector", naive_timeline_rate(n));
-    f.print();
-    if (n == 100'000)
-      Figure("alloc", "timeline time 100 k / 1 k (G3)", base / rate, "x").at_most(3).print();
-  }
-  for (std::int64_t n : {1'000, 10'000, 30'000}) {
-    double gaps = 0;
-    Figure f("alloc", named("earliest fit and add (G4) spans", n), earliest_rate(n, &gaps), "1/s");
-    if (n == 10'000) f.at_least(20'000);
-    f.print();
-    Figure("alloc", named("gaps per earliest fit (G5) spans", n), gaps, "1").print();
-  }
-  for (std::int64_t n : {1'000, 10'000, 100'000}) {
-    Figure f("alloc", named("share updates (G6) users", n), share_rate(n), "1/s");
+    Figure f("alloc", named("share updates (G6) users", n),
+             best_of_three([&] { return share_rate(n); }), "1/s");
     if (n == 100'000) f.at_least(1e6);
-    f.against("linear scan", naive_share_rate(n)).print();
+    f.against("look at each", naive_share_rate(n)).print();
   }
-  for (const auto& [nodes, operations] :
-       {std::pair<std::int64_t, std::int64_t>{1'213, 20'000}, {10'000, 3'000}}) {
-    double p99 = 0;
-    const double first = decisions(nodes, Strategy::first_fit, operations, &p99);
-    Figure("alloc", named("create, first fit (G2) nodes", nodes), first, "1/s")
-        .at_least(1e6)
-        .print();
-    const double best = decisions(nodes, Strategy::best_fit, operations, &p99);
-    Figure("alloc", named("create, best fit (G2) nodes", nodes), best, "1/s")
-        .at_least(nodes > 5000 ? 2e5 : 3e5)
-        .print();
-    Figure("alloc", named("create, best fit p99 (G2) nodes", nodes), p99, "us").at_most(20).print();
-  }
-  Figure("alloc", "record of a live reservation (G11)", sizeof(Reservation), "B")
-      .at_most(200)
-      .print();
+  memory();
   replay();
 }

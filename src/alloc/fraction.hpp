@@ -53,7 +53,10 @@ inline std::strong_ordering compare(Share a, std::uint32_t weight_a, Share b,
 
 // value / of in millionths, rounded down; exact enough to rank, the same everywhere.
 inline std::int64_t ppm(std::int64_t value, std::int64_t of) {
-  return of == 0 ? 0 : static_cast<std::int64_t>(Wide{value} * 1'000'000 / of);
+  if (of == 0) return 0;
+  std::int64_t product = 0;
+  if (!__builtin_mul_overflow(value, std::int64_t{1'000'000}, &product)) return product / of;
+  return static_cast<std::int64_t>(Wide{value} * 1'000'000 / of);
 }
 
 inline std::int64_t saturated(Wide v) {

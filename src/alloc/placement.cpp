@@ -55,7 +55,10 @@ Result<void> ReservationManager::validate_request(const Request& request, Strate
 }
 
 void ReservationManager::clear_plan() {
-  for (auto r : touched_) overlay_[r] = {};
+  for (auto r : touched_) {
+    overlay_[r] = {};
+    changed(r);
+  }
   touched_.clear();
   plan_.clear();
   used_domains_.clear();
@@ -63,6 +66,8 @@ void ReservationManager::clear_plan() {
 
 void ReservationManager::look_at(std::span<const ReservationId> ids, Seen how) {
   for (const auto& id : ids) {
+    hiding_ -= hidden_[id.slot] != Seen::whole;
+    hiding_ += how != Seen::whole;
     const Reservation& r = slots_[id.slot];
     Amounts before;
     Amounts after;
@@ -111,6 +116,7 @@ bool ReservationManager::fits(std::size_t resource, const Amounts& amount, Windo
   if (window.start <= now() && bookings_on_[resource] == 0) {
     Amounts free = account.free();
     for (auto slot : on_resource_[resource]) {
+      if (hiding_ == 0) break;
       if (hidden_[slot] == Seen::whole) continue;
       for (const auto& line : slots_[slot].lines)
         if (static_cast<std::size_t>(line.resource) == resource) free += hidden_part(slot, line);
@@ -249,6 +255,9 @@ Refusal ReservationManager::explain(const Demand& demand, const Amounts& amount,
 Result<std::size_t> ReservationManager::place_piece(const Request& request, const Demand& demand,
                                                     const Amounts& amount, Strategy strategy,
                                                     Window window, std::int64_t only_domain) {
+  if (only_domain == INT64_MIN && can_use_index(request, window))
+    if (auto found = place_by_index(request, demand, amount, strategy, window))
+      return std::move(*found);
   class_ok_.assign(classes_.size(), 1);
   if (!demand.where.empty())
     for (std::size_t c = 0; c < classes_.size(); ++c)
@@ -258,7 +267,10 @@ Result<std::size_t> ReservationManager::place_piece(const Request& request, cons
   std::size_t best = SIZE_MAX;
   ranked_.clear();
   std::pair<std::int64_t, std::int64_t> best_score{};
-  for (std::size_t r = 0; r < resources_.size(); ++r) {
+  // A domain that is not negative is one resource.
+  const auto begin = only_domain < 0 ? 0 : static_cast<std::size_t>(only_domain);
+  const auto end = only_domain < 0 ? resources_.size() : begin + 1;
+  for (std::size_t r = begin; r < end; ++r) {
     if (!class_ok_[class_of_[r]] || !fits(r, amount, window)) continue;
     if (rule_ && !rule_allows(r, demand, amount)) continue;
     if (only_domain != INT64_MIN && domain_of(r, request.spread_domain) != only_domain) continue;

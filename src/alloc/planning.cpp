@@ -67,6 +67,7 @@ Result<void> ReservationManager::place_gang(const Request& request, Strategy str
       if (!at) return at.refusal();
       plan_.push_back({static_cast<ResourceId>(*at), amount, elastic ? demand.least : amount});
       overlay_[*at] += amount;
+      changed(*at);
       touched_.push_back(static_cast<std::uint32_t>(*at));
       if (request.spread != Spread::any)
         used_domains_.emplace_back(domain_of(*at, request.spread_domain), 1);

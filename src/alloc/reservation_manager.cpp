@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "alloc/candidate_index.hpp"
 #include "alloc/idempotency.hpp"
 
 namespace reeve::alloc {
@@ -62,7 +63,14 @@ std::uint64_t digest(std::string_view requester, const Request& r) {
 }  // namespace
 
 ReservationManager::ReservationManager(Dimensions dims, const Clock& clock, ManagerOptions options)
-    : dims_(std::move(dims)), clock_(&clock), options_(options) {}
+    : dims_(std::move(dims)),
+      clock_(&clock),
+      options_(options),
+      index_(std::make_unique<detail::CandidateIndex>()) {}
+
+ReservationManager::ReservationManager(ReservationManager&&) noexcept = default;
+ReservationManager& ReservationManager::operator=(ReservationManager&&) noexcept = default;
+ReservationManager::~ReservationManager() = default;
 
 std::uint32_t ReservationManager::intern_owner(std::string_view name) {
   if (const auto at = owner_ids_.find(name); at != owner_ids_.end()) return at->second;
@@ -87,6 +95,7 @@ void ReservationManager::post(ReservationId id, const Line& line, const Amounts&
   const auto& r = slots_[id.slot];
   ledger_.post(id, static_cast<std::uint32_t>(line.resource), r.owner, r.quota, column_of(r), delta,
                now());
+  changed(static_cast<std::size_t>(line.resource));
 }
 
 void ReservationManager::add_timer(Timer timer) {
@@ -165,8 +174,18 @@ void ReservationManager::finish(ReservationId id, State how) {
   r.state = how;
   ++r.generation;
   free_slots_.push_back(id.slot);
-  ended_.emplace_back(id, how);
-  if (ended_.size() > options_.remembered) ended_.pop_front();
+  remember_end(id, how);
+}
+
+void ReservationManager::remember_end(ReservationId id, State how) {
+  if (options_.remembered == 0) return;
+  if (ended_.empty()) ended_.reserve(std::min<std::size_t>(options_.remembered, 65536));
+  if (ended_.size() < options_.remembered) {
+    ended_.emplace_back(id, how);
+  } else {
+    ended_[ended_next_] = {id, how};
+    ended_next_ = (ended_next_ + 1) % ended_.size();
+  }
 }
 
 bool ReservationManager::try_start(ReservationId id) {
@@ -251,10 +270,12 @@ Result<State> ReservationManager::state(ReservationId id) const {
   if (const auto* r = find(id)) return r->state;
   if (id.slot >= slots_.size() || id.generation >= slots_[id.slot].generation)
     return Refusal{.code = Code::unknown_reservation};
-  const auto at =
-      std::find_if(ended_.rbegin(), ended_.rend(), [&](const auto& e) { return e.first == id; });
-  if (at == ended_.rend()) return Refusal{.code = Code::wrong_state, .subject = "ended long ago"};
-  return at->second;
+  // Backwards from the newest.
+  for (std::size_t k = 0; k < ended_.size(); ++k) {
+    const auto& [ended, how] = ended_[(ended_next_ + ended_.size() - 1 - k) % ended_.size()];
+    if (ended == id) return how;
+  }
+  return Refusal{.code = Code::wrong_state, .subject = "ended long ago"};
 }
 
 Refusal ReservationManager::refuse_ended(ReservationId id) const {

@@ -45,7 +45,9 @@ Result<ResolutionPlan> Resolver::plan(const Contention& event, Resolution how) {
       for (const auto* e : entries) plan.order.push_back(e->ticket);
       break;
     case Resolution::preempt: {
-      auto victims = find_victims(manager, first.request, options_.preemption, options_.strategy);
+      PreemptionRules rules = options_.preemption;
+      rules.history = &allocator_->evictions();
+      auto victims = find_victims(manager, first.request, rules, options_.strategy);
       if (!victims) return victims.refusal();
       plan.victims = std::move(*victims);
       break;

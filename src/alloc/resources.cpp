@@ -1,6 +1,7 @@
 // Registration, draining, resizing, and the audit.
 #include <algorithm>
 
+#include "alloc/candidate_index.hpp"
 #include "reeve/alloc/reservation_manager.hpp"
 
 namespace reeve::alloc {
@@ -13,6 +14,16 @@ Refusal unknown(ResourceId id) {
 
 }  // namespace
 
+void ReservationManager::changed(std::size_t resource) {
+  index_->changed(static_cast<std::uint32_t>(resource));
+}
+
+void ReservationManager::enlarge(const Amounts& capacity) {
+  if (capacity.fits(largest_)) return;
+  for (DimId d = 0; d < max_dims; ++d) largest_[d] = std::max(largest_[d], capacity[d]);
+  index_->rescale();
+}
+
 Result<ResourceId> ReservationManager::register_resource(Resource resource) {
   settle();
   if (find_resource(resource.name))
@@ -24,15 +35,17 @@ Result<ResourceId> ReservationManager::register_resource(Resource resource) {
   if (!total.add_checked(resource.capacity) || !Amounts(total).add_checked(total))
     return Refusal{.code = Code::overflow, .subject = "capacity of " + resource.name};
   total_ = total;
-  for (DimId d = 0; d < max_dims; ++d) largest_[d] = std::max(largest_[d], resource.capacity[d]);
+  enlarge(resource.capacity);
   auto at = std::find(classes_.begin(), classes_.end(), resource.capabilities);
   class_of_.push_back(static_cast<std::uint32_t>(at - classes_.begin()));
   if (at == classes_.end()) classes_.push_back(resource.capabilities);
   const auto id = ledger_.add_resource(resource.capacity, now());
+  resource_ids_.emplace(resource.name, id);
   resources_.push_back(std::move(resource));
-  on_resource_.emplace_back();
+  on_resource_.emplace_back().reserve(16);
   bookings_on_.push_back(0);
   overlay_.emplace_back();
+  changed(id);
   return static_cast<ResourceId>(id);
 }
 
@@ -46,9 +59,10 @@ Result<void> ReservationManager::resize_resource(ResourceId id, const Amounts& c
   if (!total.add_checked(capacity) || !Amounts(total).add_checked(total))
     return Refusal{.code = Code::overflow, .subject = "capacity of " + resources_[at].name};
   total_ = total;
-  for (DimId d = 0; d < max_dims; ++d) largest_[d] = std::max(largest_[d], capacity[d]);
+  enlarge(capacity);
   resources_[at].capacity = capacity;
   ledger_.set_capacity(static_cast<std::uint32_t>(at), capacity, now());
+  changed(at);
   start_due();
   return {};
 }
@@ -58,6 +72,7 @@ Result<void> ReservationManager::drain_resource(ResourceId id) {
   const auto at = static_cast<std::size_t>(id);
   if (at >= resources_.size() || ledger_.resources()[at].removed) return unknown(id);
   if (ledger_.resources()[at].open) ledger_.set_open(static_cast<std::uint32_t>(at), false, now());
+  changed(at);
   return {};
 }
 
@@ -66,6 +81,7 @@ Result<void> ReservationManager::resume_resource(ResourceId id) {
   const auto at = static_cast<std::size_t>(id);
   if (at >= resources_.size() || ledger_.resources()[at].removed) return unknown(id);
   if (!ledger_.resources()[at].open) ledger_.set_open(static_cast<std::uint32_t>(at), true, now());
+  changed(at);
   return {};
 }
 
@@ -78,13 +94,14 @@ Result<void> ReservationManager::remove_resource(ResourceId id) {
   total_ -= resources_[at].capacity;
   resources_[at].capacity = {};
   ledger_.remove_resource(static_cast<std::uint32_t>(at), now());
+  resource_ids_.erase(resources_[at].name);
+  changed(at);
   return {};
 }
 
 Result<ResourceId> ReservationManager::find_resource(std::string_view name) const {
-  for (std::size_t i = 0; i < resources_.size(); ++i)
-    if (resources_[i].name == name && !ledger_.resources()[i].removed)
-      return static_cast<ResourceId>(i);
+  if (const auto at = resource_ids_.find(name); at != resource_ids_.end())
+    return static_cast<ResourceId>(at->second);
   return Refusal{.code = Code::unknown_resource, .subject = std::string(name)};
 }
 

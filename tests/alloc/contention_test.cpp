@@ -1,17 +1,11 @@
 // Contention: measured amounts, plans that work, events that close by measurement only.
 #include "reeve/alloc/contention.hpp"
 
+#include "tests/alloc/shorthand.hpp"
 #include "tests/support/pch.hpp"
 
 namespace reeve::alloc {
 namespace {
-
-Amounts cores(std::int64_t n) {
-  return Amounts::of(0, n);
-}
-Request want(std::int64_t n, std::int32_t priority = 0, Time duration = forever) {
-  return {.gang = {{.amount = cores(n)}}, .priority = priority, .duration = duration};
-}
 
 struct Contended : testing::Test {
   Contended() { EXPECT_TRUE(manager.register_resource({.name = "node", .capacity = cores(100)})); }

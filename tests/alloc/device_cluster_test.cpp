@@ -5,14 +5,11 @@
 #include <sstream>
 
 #include "tests/alloc/data.hpp"
+#include "tests/alloc/shorthand.hpp"
 #include "tests/support/pch.hpp"
 
 namespace reeve::alloc {
 namespace {
-
-Amounts cores(std::int64_t n) {
-  return Amounts::of(0, n);
-}
 
 DeviceDemand part(std::int64_t share) {
   return {.amount = cores(1), .devices = 1, .share = share};

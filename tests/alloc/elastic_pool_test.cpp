@@ -1,17 +1,12 @@
 // Pools: what each kind may change, draining, cool-down.
 #include "reeve/alloc/elastic_pool.hpp"
 
+#include "tests/alloc/shorthand.hpp"
 #include "tests/support/pch.hpp"
 
 namespace reeve::alloc {
 namespace {
 
-Amounts cores(std::int64_t n) {
-  return Amounts::of(0, n);
-}
-Request want(std::int64_t n) {
-  return {.gang = {{.amount = cores(n)}}};
-}
 const Advisor by_threshold = [](std::span<const LoadSample> w, std::int32_t size,
                                 const ScalingLimits& limits) {
   return advise_by_threshold(w, size, {}, limits);

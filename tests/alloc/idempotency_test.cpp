@@ -1,16 +1,10 @@
 // A key makes any verb safe to repeat.
 #include "reeve/alloc/reservation_manager.hpp"
+#include "tests/alloc/shorthand.hpp"
 #include "tests/support/pch.hpp"
 
 namespace reeve::alloc {
 namespace {
-
-Amounts cores(std::int64_t n) {
-  return Amounts::of(0, n);
-}
-Request want(std::int64_t n) {
-  return {.gang = {{.amount = cores(n)}}};
-}
 
 struct World {
   World() {

@@ -1,17 +1,11 @@
 // Metrics over time, dashboard data, and its texts.
 #include "reeve/alloc/metrics.hpp"
 
+#include "tests/alloc/shorthand.hpp"
 #include "tests/support/pch.hpp"
 
 namespace reeve::alloc {
 namespace {
-
-Amounts cores(std::int64_t n) {
-  return Amounts::of(0, n);
-}
-Request want(std::int64_t n) {
-  return {.gang = {{.amount = cores(n)}}};
-}
 
 struct Measured : testing::Test {
   Measured() {

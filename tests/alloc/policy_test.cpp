@@ -1,14 +1,11 @@
 // Orderings, scores, combinations.
 #include "reeve/alloc/policy.hpp"
 
+#include "tests/alloc/shorthand.hpp"
 #include "tests/support/pch.hpp"
 
 namespace reeve::alloc {
 namespace {
-
-Amounts cores(std::int64_t n) {
-  return Amounts::of(0, n);
-}
 
 struct Queue : testing::Test {
   std::vector<UserView> users{{"a", cores(10), 1}, {"b", cores(20), 2}};

@@ -3,17 +3,11 @@
 
 #include <set>
 
+#include "tests/alloc/shorthand.hpp"
 #include "tests/support/pch.hpp"
 
 namespace reeve::alloc {
 namespace {
-
-Amounts cores(std::int64_t n) {
-  return Amounts::of(0, n);
-}
-Request want(std::int64_t n, std::int32_t priority = 0, QuotaId quota = QuotaId::none) {
-  return {.gang = {{.amount = cores(n)}}, .quota = quota, .priority = priority};
-}
 
 struct World {
   explicit World(std::vector<std::int64_t> capacities) {

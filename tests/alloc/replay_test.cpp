@@ -1,21 +1,18 @@
 // The same verbs give the same journal, byte for byte, on every compiler and level of optimisation.
 #include "reeve/alloc/contention.hpp"
 #include "reeve/alloc/elastic_pool.hpp"
+#include "tests/alloc/shorthand.hpp"
 #include "tests/support/pch.hpp"
 
 namespace reeve::alloc {
 namespace {
 
-Amounts cores(std::int64_t n) {
-  return Amounts::of(0, n);
-}
-
 // A service's life: submissions by five users under changing policies, cycles, preemption, scaling,
 // resizing, windows. Returns a hash of the journal's text.
-std::uint64_t journal_hash(int steps, std::size_t* entries) {
+std::uint64_t journal_hash(int steps, std::size_t* entries, std::size_t index_from = 8) {
   std::uint64_t hash = 14695981039346656037ULL;
   ManualClock clock;
-  ReservationManager manager{Dimensions::standard(), clock};
+  ReservationManager manager{Dimensions::standard(), clock, {.index_from = index_from}};
   manager.set_journal([&](const JournalEntry& e) {
     for (unsigned char c : to_text(e)) hash = (hash ^ c) * 1099511628211ULL;
     ++*entries;
@@ -75,6 +72,7 @@ TEST(Replay, TheJournalHasTheSameBytesEverywhere) {
       << "after a change of what the verbs write, put the new hash here";
   std::size_t again = 0;
   EXPECT_EQ(journal_hash(4000, &again), hash);
+  EXPECT_EQ(journal_hash(4000, &again, 0), hash) << "the index places as a look at each does";
 }
 
 }  // namespace

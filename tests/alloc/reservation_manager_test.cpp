@@ -1,20 +1,15 @@
 // The verbs, the seed's defects, and the invariants as properties.
 #include "reeve/alloc/reservation_manager.hpp"
 
+#include "tests/alloc/shorthand.hpp"
 #include "tests/support/pch.hpp"
 
 namespace reeve::alloc {
 namespace {
 
-Amounts cores(std::int64_t n) {
-  return Amounts::of(0, n);
-}
-Request want(std::int64_t n) {
-  return {.gang = {{.amount = cores(n)}}};
-}
-
 struct World {
-  explicit World(std::vector<std::int64_t> capacities = {100}) {
+  explicit World(std::vector<std::int64_t> capacities = {100}, std::size_t index_from = 0)
+      : manager(Dimensions::standard(), clock, {.index_from = index_from}) {
     manager.set_journal([this](const JournalEntry& e) { journal.push_back(e); });
     for (auto c : capacities)
       EXPECT_TRUE(manager.register_resource(
@@ -25,7 +20,7 @@ struct World {
 
   ManualClock clock;
   std::vector<JournalEntry> journal;
-  ReservationManager manager{Dimensions::standard(), clock};
+  ReservationManager manager;
 };
 
 TEST(ReservationManager, HoldConfirmReleaseRestoresEverything) {
@@ -264,9 +259,10 @@ TEST(ReservationManager, ElasticAcceptsLessAndShrinks) {
 
 // I1-I7, I14, I20: I2 where nothing is resized: random verbs, with audit, replay, and release-all
 // at the end.
-void random_verbs(std::uint64_t seed, int steps, int audit_every, bool resizes = true) {
+void random_verbs(std::uint64_t seed, int steps, int audit_every, bool resizes = true,
+                  std::size_t index_from = 0) {
   // tidy: one table of verbs
-  World w({40, 30, 20});
+  World w({40, 30, 20}, index_from);
   QuotaId quotas[] = {QuotaId::none, QuotaId::none, QuotaId::none};
   quotas[0] = w.manager.add_quota({.name = "root", .nominal = Limits::of(0, 70)}).value();
   quotas[1] = w.manager
@@ -363,6 +359,7 @@ void random_verbs(std::uint64_t seed, int steps, int audit_every, bool resizes =
 RC_GTEST_PROP(ReservationManagerProperty, RandomVerbsKeepTheBooks, (std::uint64_t seed)) {
   random_verbs(seed, 300, 1);
   random_verbs(seed, 300, 1, false);
+  random_verbs(seed, 300, 1, true, SIZE_MAX);
 }
 TEST(ReservationManagerProperty, TwoHundredThousandOperations) {
   random_verbs(7, 200'000, 1000);

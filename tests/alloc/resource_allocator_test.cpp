@@ -1,21 +1,16 @@
 // The queue under every policy.
 #include "reeve/alloc/resource_allocator.hpp"
 
+#include "tests/alloc/shorthand.hpp"
 #include "tests/support/pch.hpp"
 
 namespace reeve::alloc {
 namespace {
 
-Amounts cores(std::int64_t n) {
-  return Amounts::of(0, n);
-}
 Amounts vec(std::int64_t a, std::int64_t b) {
   Amounts v = cores(a);
   v[1] = b;
   return v;
-}
-Request want(Amounts amount, std::int32_t priority = 0, Time duration = forever) {
-  return {.gang = {{.amount = amount}}, .priority = priority, .duration = duration};
 }
 
 struct World {

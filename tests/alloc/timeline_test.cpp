@@ -6,28 +6,45 @@
 namespace reeve::alloc {
 namespace {
 
-constexpr Time length = 64;  // the array ends here; the last cell stands for all that comes later
-
+// The array ends at `length`; the last cell stands for all that comes later.
 struct Array {
-  std::int64_t free[length + 1];
+  explicit Array(Time end) : length(end), free(static_cast<std::size_t>(end) + 1) {}
+  Time length;
+  std::vector<std::int64_t> free;
+
+  std::int64_t& at(Time t) { return free[static_cast<std::size_t>(t)]; }
+  std::int64_t at(Time t) const { return free[static_cast<std::size_t>(t)]; }
   void change(Time from, Time to, std::int64_t d) {
-    for (Time t = from; t <= length && t < to; ++t) free[t] += d;
+    for (Time t = from; t <= length && t < to; ++t) at(t) += d;
   }
   std::int64_t min(Time from, Time to) const {
     std::int64_t least = INT64_MAX;
-    for (Time t = from; t <= length && t < to; ++t) least = std::min(least, free[t]);
+    for (Time t = from; t <= length && t < to; ++t) least = std::min(least, at(t));
     return least;
   }
-  std::optional<Time> earliest(Time from, Time duration, std::int64_t amount) const {
+  std::optional<Time> below(Time from, std::int64_t amount) const {
     for (Time t = from; t <= length; ++t)
-      if (min(t, duration > 10 * length ? forever : t + duration) >= amount) return t;
+      if (at(t) < amount) return t;
     return std::nullopt;
+  }
+  std::optional<Time> earliest(Time from, Time duration, std::int64_t amount) const {
+    std::optional<Time> start;
+    for (Time t = from; t <= length; ++t) {
+      if (at(t) < amount) {
+        start.reset();
+        continue;
+      }
+      if (!start) start = t;
+      if (t - *start >= duration - 1) break;
+    }
+    return start;
   }
 };
 
 // I8 and I9: every query equals the array's, under add, remove, move_end, overrun, capacity changes
 // and forgetting; the earliest fit fits, and no earlier instant does.
-void against_array(std::uint64_t seed, int steps) {
+void against_array(std::uint64_t seed, int steps, Time length = 64, Time longest = forever,
+                   std::int64_t capacity_max = 20) {
   // tidy: one table of operations
   std::uint64_t x = seed * 2 + 1;
   const auto draw = [&](Time low, Time high) {
@@ -39,12 +56,13 @@ void against_array(std::uint64_t seed, int steps) {
     Time start, end;
     std::int64_t amount;
   };
-  std::int64_t capacity = draw(1, 20);
+  std::int64_t capacity = draw(1, capacity_max);
   Timeline timeline(capacity);
-  Array array{};
+  Array array(length);
   array.change(0, forever, capacity);
   std::vector<Span> spans;
   Time horizon = 0;
+  std::size_t most_steps = 0;
   for (int i = 0; i < steps; ++i) {
     const auto pick = spans.empty() ? 0 : static_cast<std::size_t>(draw(0, std::ssize(spans) - 1));
     switch (draw(0, 9)) {
@@ -53,7 +71,9 @@ void against_array(std::uint64_t seed, int steps) {
       case 2:
       case 3: {
         const auto start = draw(horizon, length - 1);
-        const auto end = draw(0, 9) ? draw(start + 1, length) : forever;
+        const auto end = draw(0, 9)
+                             ? draw(start + 1, longest < length - start ? start + longest : length)
+                             : forever;
         const auto amount = draw(1, 8);
         const auto made = timeline.add(start, end, amount);
         ASSERT_EQ(made.has_value(), array.min(start, end) >= amount);
@@ -93,26 +113,31 @@ void against_array(std::uint64_t seed, int steps) {
         spans[pick].end = forever;
         break;
       case 8: {
-        const auto to = draw(1, 20);
+        const auto to = draw(1, capacity_max);
         timeline.set_capacity(to);
         array.change(0, forever, to - capacity);
         capacity = to;
         break;
       }
       case 9:
-        if (draw(0, 5)) break;
-        horizon = draw(horizon, std::min(length - 8, horizon + 3));
+        if (draw(0, length > 100 ? 40 : 5)) break;
+        horizon = draw(horizon, std::min(length - 8, horizon + std::max<Time>(3, length / 100)));
         timeline.forget_before(horizon);
         break;
     }
-    for (Time t = horizon; t <= length; ++t) ASSERT_EQ(timeline.free_at(t), array.free[t]) << t;
+    for (Time t = horizon; t <= length; ++t) ASSERT_EQ(timeline.free_at(t), array.at(t)) << t;
     const auto from = draw(horizon, length - 1), to = draw(from + 1, length);
     ASSERT_EQ(timeline.min_free(from, to), array.min(from, to));
-    const auto amount = draw(1, 12), duration = draw(1, 30);
+    const auto amount = draw(1, capacity_max * 3 / 5), duration = draw(1, length / 2);
+    ASSERT_EQ(timeline.first_below(from, amount), array.below(from, amount));
     ASSERT_EQ(timeline.earliest_fit(from, duration, amount),
               array.earliest(from, duration, amount));
     ASSERT_EQ(timeline.spans(), spans.size());
+    most_steps = std::max(most_steps, timeline.steps());
     ASSERT_LE(timeline.steps(), 2 * spans.size() + 2) << "equal neighbours are one step";
+  }
+  if (length > 1000) {
+    EXPECT_GT(most_steps, 1500u) << "the tree is not deep";
   }
 }
 
@@ -121,6 +146,12 @@ RC_GTEST_PROP(TimelineProperty, EqualsANaiveArray, (std::uint64_t seed)) {
 }
 TEST(TimelineProperty, EqualsANaiveArrayFor20000Operations) {
   against_array(5, 20'000);
+}
+TEST(TimelineProperty, EqualsANaiveArrayInADeepTree) {  // thousands of steps: several levels
+  against_array(6, 6'000, 6'000, 40, 4000);
+}
+TEST(TimelineFull, EqualsANaiveArrayInDeepTrees) {
+  for (std::uint64_t seed = 0; seed < 6; ++seed) against_array(seed, 15'000, 8'000, 60, 4000);
 }
 
 // I11: conservative backfill that compresses: when a job ends early, each waiting one in turn is

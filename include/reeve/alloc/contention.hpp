@@ -97,7 +97,7 @@ struct Evidence {
 };
 
 struct ResolverOptions {
-  PreemptionRules preemption{};  ///< its history is the allocator's
+  PreemptionRules preemption{};  ///< always with the allocator's history: nobody takes revenge
   Strategy strategy = Strategy::balanced;
   std::size_t scale_max = 16;  ///< most resources that one plan adds
 };
@@ -112,8 +112,7 @@ class Resolver {
 
   /// The beneficiary is the waiting request of highest priority, then of earliest arrival.
   /// Errors: invalid_request (nobody waits any more); busy when this resolution cannot help: no
-  /// known
-  ///         end (wait), no eligible victims (preempt), nothing elastic (redistribute), no
+  ///         known end (wait), no eligible victims (preempt), nothing elastic (redistribute), no
   ///         resource of the class to copy or too many needed (scale).
   Result<ResolutionPlan> plan(const Contention& event, Resolution how);
 

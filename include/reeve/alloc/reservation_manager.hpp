@@ -17,6 +17,12 @@ namespace reeve::alloc {
 
 struct Candidate;
 struct PlacementRule;
+namespace detail {
+class CandidateIndex;
+class CandidateTree;
+struct ClassSet;
+struct ClusterView;
+}  // namespace detail
 
 enum class ReleaseOutcome : std::uint8_t { released, partly_released, already_released };
 
@@ -25,6 +31,9 @@ struct ManagerOptions {
   Time ttl = 300'000'000'000;  ///< ns a hold lives without confirmation (300 s)
   std::size_t remembered =
       65536;  ///< last states of ended reservations, and idempotency keys, kept
+  /// From this many resources on, an index finds where a piece goes; below, a look at each. The
+  /// answers are the same.
+  std::size_t index_from = 8;
 };
 
 /// What `audit()` found: sums over live reservations against the accounts.
@@ -54,6 +63,9 @@ class ReservationManager {
  public:
   explicit ReservationManager(Dimensions dims, const Clock& clock = SystemClock::instance(),
                               ManagerOptions options = {});
+  ReservationManager(ReservationManager&&) noexcept;
+  ReservationManager& operator=(ReservationManager&&) noexcept;
+  ~ReservationManager();
 
   /// Every entry from now on goes to `journal`; set it first, before anything is registered.
   void set_journal(Journal journal) { ledger_.set_journal(std::move(journal)); }
@@ -88,7 +100,10 @@ class ReservationManager {
   /// Errors: invalid_request, invalid_amount, invalid_constraint, unknown_resource (preferred),
   ///         unmet_constraint, infeasible, affinity, busy, quota_exceeded, unknown_quota,
   ///         key_conflict.
-  /// Cost:   O(pieces * resources); a resource with later bookings adds O(k log k) of its k lines.
+  /// Cost:   a piece placed now, by a strategy and without affinity: O(log resources) and those
+  ///         passed over, which are few unless what is free is scattered over dimensions; no
+  ///         allocation in the long run. Else O(resources) for each piece. A resource with later
+  ///         bookings adds O(k log k) of its k lines.
   Result<ReservationId> create_reservation(std::string_view requester, const Request& request,
                                            Strategy strategy = Strategy::balanced,
                                            std::optional<Time> ttl = std::nullopt);
@@ -188,6 +203,7 @@ class ReservationManager {
   void start_due();
   bool try_start(ReservationId id);
   void finish(ReservationId id, State how);
+  void remember_end(ReservationId id, State how);
   void add_timer(Timer timer);
   std::uint32_t intern_owner(std::string_view name);
   Result<void> do_confirm(ReservationId id);
@@ -215,6 +231,22 @@ class ReservationManager {
                                   const Amounts& amount, Strategy strategy, Window window,
                                   std::int64_t only_domain);
   Refusal explain(const Demand& demand, const Amounts& amount, bool blocked_by_affinity) const;
+  // The same through the index (indexed_placement.cpp); nothing when it has no such order.
+  bool can_use_index(const Request& request, Window window) const;
+  std::optional<Result<std::size_t>> place_by_index(const Request& request, const Demand& demand,
+                                                    const Amounts& amount, Strategy strategy,
+                                                    Window window);
+  template <class Accept>
+  std::size_t lowest(const detail::CandidateTree& tree, const Amounts& amount,
+                     std::uint64_t class_bits, const Demand& demand, Strategy strategy,
+                     const Accept& accept) const;
+  std::size_t lowest_touched(const Request& request, const Demand& demand, const Amounts& amount,
+                             Strategy strategy, Window window, const std::vector<char>& class_ok);
+  Refusal explain_by_index(const detail::CandidateTree& tree, const Demand& demand,
+                           const Amounts& amount, const detail::ClassSet& classes) const;
+  detail::ClusterView view() const;
+  void changed(std::size_t resource);
+  void enlarge(const Amounts& capacity);
   bool fits(std::size_t resource, const Amounts& amount, Window window);
   Amounts peak(std::size_t resource, Window window);
   bool affinity_allows(const Request& request, std::size_t resource) const;
@@ -241,6 +273,7 @@ class ReservationManager {
   Amounts total_;    // of capacity
   Amounts largest_;  // capacity of one resource, per dimension; never shrinks
   std::vector<Resource> resources_;
+  std::unique_ptr<detail::CandidateIndex> index_;
   std::vector<std::uint32_t> class_of_;  // resources with equal capabilities
   std::vector<Capabilities> classes_;
   std::vector<std::vector<std::uint32_t>> on_resource_;  // slots with a line there
@@ -253,12 +286,14 @@ class ReservationManager {
     }
   };
   std::unordered_map<std::string, std::uint32_t, NameHash, std::equal_to<>> owner_ids_;
+  std::unordered_map<std::string, std::uint32_t, NameHash, std::equal_to<>> resource_ids_;
   std::vector<std::int64_t> live_of_;  // by owner
   std::vector<Reservation> slots_;
   std::vector<std::uint32_t> free_slots_;
   std::vector<Timer> timers_;  // min-heap; stale entries are skipped
   std::vector<ReservationId> due_;
-  std::deque<std::pair<ReservationId, State>> ended_;
+  std::vector<std::pair<ReservationId, State>> ended_;  // a ring once it is full
+  std::size_t ended_next_ = 0;                          // where the next one goes
   std::unordered_map<std::string, Known> keys_;
   std::deque<std::string> key_order_;
   std::size_t hard_anti_live_ = 0;
@@ -272,6 +307,7 @@ class ReservationManager {
   std::vector<Amounts> overlay_;
   std::vector<std::uint32_t> touched_;
   std::vector<Seen> hidden_;  // by slot
+  std::size_t hiding_ = 0;    // how many of those are not whole
   std::vector<char> class_ok_;
   std::vector<std::pair<std::int64_t, int>> used_domains_;
   struct Step {

@@ -23,8 +23,7 @@ struct SpanId {
 ///
 /// Threads: one at a time.
 /// Cost:    O(log steps) where not said otherwise; equal neighbours are one step. No allocation
-/// once
-///          the pool of steps is warm.
+///          once the tree was that large.
 class Timeline {
  public:
   /// Preconditions: capacity >= 0.
@@ -50,9 +49,9 @@ class Timeline {
   /// The first instant from `from` on at which `amount` is free for `duration`; it may lie inside a
   /// step. Nothing if that never happens.
   /// Preconditions: duration > 0.
-  /// Cost: (2 + 2 * gaps) tree descents, where gaps are the runs of enough free capacity that are
-  /// too
-  ///       short; a comb of them is linear. gaps() counts them.
+  /// Cost: one pass from `from` on, past branches that hold no end of a run: at most (2 + 2 * gaps)
+  ///       tree descents, where gaps are the runs of enough free capacity that are too short; a
+  ///       comb of them is linear, some nanoseconds each. gaps() counts them.
   std::optional<Time> earliest_fit(Time from, Time duration, std::int64_t amount) const;
 
   std::int64_t free_at(Time at) const;
@@ -70,22 +69,37 @@ class Timeline {
   void forget_before(Time at);
 
   std::size_t spans() const noexcept { return spans_.size() - free_spans_.size(); }
-  std::size_t steps() const noexcept { return nodes_.size() - free_nodes_.size(); }
+  std::size_t steps() const noexcept { return steps_; }
   /// Runs that earliest_fit found too short, since construction.
   std::uint64_t gaps() const noexcept { return gaps_; }
 
  private:
-  static constexpr std::uint32_t nil = UINT32_MAX;
-  struct Node {
-    Time at;
-    std::int64_t value;  // free from `at` on; without what ancestors still have to add
-    std::int64_t least;
-    std::int64_t most;
-    std::int64_t add;  // pending for both subtrees
-    std::uint32_t left;
-    std::uint32_t right;
-    std::uint32_t priority;
+  // A B+-tree of steps. A branch knows the least and most of each child and what is still to be
+  // added to all below it.
+  static constexpr std::uint32_t width = 32;
+  static constexpr std::uint32_t levels_max = 12;
+  struct Leaf {
+    std::uint32_t count = 0;
+    Time at[width];
+    std::int64_t value[width];  // free from `at` on; without what branches above still add
   };
+  struct Branch {
+    std::uint32_t count = 0;
+    Time at[width];  // of the first step below each child
+    std::int64_t least[width];
+    std::int64_t most[width];
+    std::int64_t add[width];
+    std::uint32_t child[width];
+  };
+  // From the root to the last step that begins at or before some instant.
+  struct Path {
+    std::uint32_t branch[levels_max];
+    std::uint32_t slot[levels_max];
+    std::uint32_t leaf = 0;
+    std::uint32_t pos = 0;
+    std::int64_t above = 0;  // sum of what is to be added to the leaf
+  };
+  struct Search;
   struct Span {
     Time start;
     Time end;
@@ -95,31 +109,40 @@ class Timeline {
   };
 
   Span* find(SpanId id);
-  std::uint32_t make(Time at, std::int64_t value);
-  void apply(std::uint32_t t, std::int64_t d);
-  void push(std::uint32_t t);
-  void pull(std::uint32_t t);
-  void split(std::uint32_t t, Time at, std::uint32_t& left, std::uint32_t& right);
-  std::uint32_t merge(std::uint32_t left, std::uint32_t right);
-  void insert(std::uint32_t& t, std::uint32_t fresh);
-  void erase(std::uint32_t& t, Time at);
-  void add_range(std::uint32_t t, Time low, Time high, Time from, Time to, std::int64_t d);
   void change(Time from, Time to, std::int64_t d);
+
+  // timeline_tree.cpp
+  Path descend(Time at) const;
   void mark(Time at);
   void unmark(Time at);
-  bool has(Time at) const;
-  void drop(std::uint32_t t);
-  std::optional<Time> first(std::uint32_t t, Time from, std::int64_t amount, bool below,
-                            std::int64_t pending) const;
+  void add_range(Time from, Time to, std::int64_t d);
+  void add_below(std::uint32_t level, std::uint32_t node, Time end, Time from, Time to,
+                 std::int64_t d);
+  std::int64_t min_below(std::uint32_t level, std::uint32_t node, Time from, Time to) const;
+  std::optional<Time> first_below(std::uint32_t level, std::uint32_t node, std::int64_t above,
+                                  const Time* from, std::int64_t amount) const;
+  bool search_below(std::uint32_t level, std::uint32_t node, std::int64_t above, bool bounded,
+                    Search& search) const;
+  bool full(const Path& path, std::uint32_t level) const;
+  void split(const Path& path, std::uint32_t level);
+  void summarize(std::uint32_t level, Branch& branch, std::uint32_t slot);
+  void refresh(const Path& path, std::uint32_t level);
+  void erase_step(const Path& path);
+  void erase_child(const Path& path, std::uint32_t level);
+  void merge(const Path& path, std::uint32_t level);
+  void forget_steps(Time at);
 
-  std::vector<Node> nodes_;
-  std::vector<std::uint32_t> free_nodes_;
+  std::vector<Leaf> leaves_;
+  std::vector<std::uint32_t> free_leaves_;
+  std::vector<Branch> branches_;
+  std::vector<std::uint32_t> free_branches_;
+  std::uint32_t root_ = 0;    // a leaf while there are no levels of branches
+  std::uint32_t levels_ = 0;  // of branches
+  std::size_t steps_ = 1;
+  std::int64_t capacity_;  // to be added to every step
   std::vector<Span> spans_;
   std::vector<std::uint32_t> free_spans_;
-  std::uint32_t root_ = nil;
-  std::int64_t capacity_;
   Time horizon_ = INT64_MIN;  // nothing is known before it
-  std::uint64_t random_ = 0x9E3779B97F4A7C15ULL;
   mutable std::uint64_t gaps_ = 0;
 };
 
