@@ -1,0 +1,199 @@
+// Which leases are asked to end, for whom, and when they are taken back.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "bridge/state.hpp"
+
+namespace reeve::bridge::detail {
+
+/// What is under way: per requester, workers that are being freed for it, and those that it loses.
+struct State::Pressure {
+  std::vector<std::int64_t> coming;
+  std::vector<std::int64_t> going;
+};
+
+State::Pressure State::pressure() const {
+  Pressure result{std::vector<std::int64_t>(requesters_.size()),
+                  std::vector<std::int64_t>(requesters_.size())};
+  for (BookingId id = 0; id < records_.size(); ++id) {
+    const LeaseRecord& record = records_[id];
+    if (!record.leased || !record.stopping) continue;
+    ++result.going[books_.booking(id).wish.requester];
+    if (record.heir != nullptr) ++result.coming[record.heir->ask.wish.requester];
+  }
+  return result;
+}
+
+// Empty: no rule lets `wish` have the worker of `victim`.
+std::string State::reason_for(const Wish& wish, const Booking& victim,
+                              const Pressure& pressure) const {
+  const PreemptionRules& rules = config_.preemption;
+  const std::uint32_t taker = wish.requester;
+  const std::uint32_t owner = victim.wish.requester;
+  if (rules.by_priority && wish.priority > victim.wish.priority) {
+    return fmt::format("its priority is {}, that of the lease {}", wish.priority,
+                       victim.wish.priority);
+  }
+  if (taker == owner) return {};
+  const std::string& owner_name = config_.requesters[owner].name;
+  if (rules.by_quota && config_.requesters[taker].quota &&
+      books_.borrowed(taker, pressure.coming[taker] + 1) == 0 &&
+      books_.borrowed(owner, -pressure.going[owner]) > 0) {
+    return fmt::format("it takes back what it owns ({} of the workers), and {} borrows {}",
+                       config_.requesters[taker].quota->nominal, owner_name,
+                       books_.borrowed(owner));
+  }
+  const std::int64_t after = books_.held(taker) + pressure.coming[taker] + 1;
+  const std::int64_t before = books_.held(owner) - pressure.going[owner];
+  if (rules.by_share &&
+      after * config_.requesters[owner].weight < before * config_.requesters[taker].weight) {
+    return fmt::format("with {} workers it has less for its weight of {} than {} with {} for {}",
+                       after, config_.requesters[taker].weight, owner_name, before,
+                       config_.requesters[owner].weight);
+  }
+  return {};
+}
+
+bool State::may_be_asked(BookingId id) const {
+  const LeaseRecord& record = records_[id];
+  return record.leased && !record.stopping && books_.booking(id).wish.preemptible;
+}
+
+// Borrowers first, then the lowest priority, then the newest.
+std::vector<BookingId> State::in_order(std::vector<BookingId> candidates) const {
+  const auto rank = [this](BookingId id) {
+    const Wish& wish = books_.booking(id).wish;
+    return std::tuple(books_.borrowed(wish.requester) == 0, wish.priority, ~records_[id].order);
+  };
+  std::sort(candidates.begin(), candidates.end(),
+            [&](BookingId a, BookingId b) { return rank(a) < rank(b); });
+  return candidates;
+}
+
+// One victim, without which the request does not fit, together with those that were named for its
+// requester before.
+bool State::nominate(Request& request) {
+  const Wish& wish = request.ask.wish;
+  const Pressure now = pressure();
+  std::vector<BookingId> candidates;
+  for (BookingId id = 0; id < records_.size(); ++id) {
+    if (may_be_asked(id) && books_.serves(books_.booking(id).site, wish.device) &&
+        !reason_for(wish, books_.booking(id), now).empty()) {
+      candidates.push_back(id);
+    }
+  }
+  for (const BookingId id : in_order(std::move(candidates))) {
+    const std::uint32_t site = books_.booking(id).site;
+    std::vector<BookingId> gone{id};
+    for (BookingId other = 0; other < records_.size(); ++other) {
+      const Request* const heir = records_[other].heir;
+      if (heir != nullptr && heir->ask.wish.requester == wish.requester &&
+          books_.booking(other).site == site) {
+        gone.push_back(other);
+      }
+    }
+    if (!books_.would_open(wish, gone.size(), gone)) continue;
+    request.victim = id;
+    records_[id].heir = &request;
+    ask_to_end(id, wish.requester, alloc::forever, reason_for(wish, books_.booking(id), now));
+    return true;
+  }
+  return false;
+}
+
+void State::preempt_for_waiters() {
+  if (preemptible_ == stopping_) return;
+  visit_heads([this](Request& head) {
+    for (auto* waiter = level_of(head).queue.front(); waiter != nullptr;
+         waiter = async::WaiterQueue<Permit>::next(*waiter)) {
+      Request& request = *static_cast<Request*>(waiter->note);
+      if (request.victim == no_booking && !nominate(request)) break;
+    }
+    return preemptible_ > stopping_;
+  });
+}
+
+// A reservation that begins within the grace period, or has begun, and misses workers.
+void State::preempt_for_blocks() {
+  if (preemptible_ == 0) return;
+  const Time now = books_.now();
+  for (const auto& [block_id, block] : books_.blocks()) {
+    if (block.start > now && block.start - now > grace_) continue;
+    for (const Block::Part& part : block.parts) {
+      std::vector<BookingId> candidates;
+      std::size_t leaving = 0;
+      for (BookingId id = 0; id < records_.size(); ++id) {
+        if (!records_[id].leased || books_.booking(id).site != part.site) continue;
+        if (!block.started && books_.booking(id).end <= block.start) continue;
+        if (may_be_asked(id)) candidates.push_back(id);
+        const bool for_others = block.started && records_[id].block != block_id;
+        leaving += records_[id].stopping && !for_others;
+      }
+      std::size_t lacking = books_.shortage(block, part, leaving);
+      for (const BookingId id : in_order(std::move(candidates))) {
+        if (lacking-- == 0) break;
+        records_[id].block = block_id;
+        ask_to_end(id, block.requester, block.start,
+                   fmt::format("its reservation of {} workers begins", block.workers()));
+      }
+    }
+  }
+}
+
+void State::ask_to_end(BookingId id, std::uint32_t taker, Time latest, std::string reason) {
+  LeaseRecord& record = records_[id];
+  record.stopping = true;
+  record.taker = taker;
+  record.reason = std::move(reason);
+  const Time now = books_.now();
+  record.revoke_at = std::max(now, std::min(now + grace_, latest));
+  ++stopping_;
+  ++requesters_[books_.booking(id).wish.requester].preempted;
+  ++requesters_[taker].preempting;
+  if (record.revoke_at == now) return take_back(id);
+  pool_.request_stop(record.key);
+  need_alarm(record.revoke_at);
+}
+
+// Its end arrives through the observer, after this.
+void State::take_back(BookingId id) {
+  LeaseRecord& record = records_[id];
+  record.revoked = true;
+  pool_.preempt(record.key, config_.requesters[record.taker].name, record.reason);
+}
+
+// The grace is over. Whoever did not wait for it in the end spares the lease.
+void State::revoke_due(Time now) {
+  for (BookingId id = 0; id < records_.size(); ++id) {
+    LeaseRecord& record = records_[id];
+    if (!record.leased || !record.stopping || record.revoked || record.revoke_at > now) continue;
+    if (record.heir != nullptr || books_.blocks().contains(record.block)) {
+      take_back(id);
+      continue;
+    }
+    record.stopping = false;
+    --stopping_;
+    --requesters_[books_.booking(id).wish.requester].preempted;
+    --requesters_[record.taker].preempting;
+  }
+}
+
+Time State::next_due(Time now) const {
+  Time next = alloc::forever;
+  const auto due = [&](Time at) {
+    if (at > now) next = std::min(next, at);
+  };
+  for (const LeaseRecord& record : records_) {
+    if (record.leased && record.stopping && !record.revoked) due(record.revoke_at);
+  }
+  for (const auto& [id, block] : books_.blocks()) {
+    due(block.start - grace_);
+    due(block.start);
+    due(block.end);
+  }
+  return next;
+}
+
+}  // namespace reeve::bridge::detail
