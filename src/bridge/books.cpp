@@ -202,6 +202,7 @@ BookingId Books::add(Booking booking) {
   free_bookings_.pop_back();
   bookings_[id] = std::move(booking);
   bookings_[id].live = true;
+  bookings_[id].order = ++last_order_;
   return id;
 }
 

@@ -40,6 +40,7 @@ struct Booking {
   std::uint64_t block = 0;      ///< the reservation that it is drawn from; 0: none
   alloc::ReservationId ledger{};
   std::optional<alloc::SpanId> span{};  ///< on the timeline of its site
+  std::uint64_t order = 0;              ///< ascending with the decisions
   bool live = false;
 };
 
@@ -169,6 +170,7 @@ class Books {
   std::map<std::uint64_t, Block> blocks_;
   std::map<std::uint64_t, alloc::SpanId> promise_of_;  // block -> span in promised_to_
   std::uint64_t next_block_ = 1;
+  std::uint64_t last_order_ = 0;
 };
 
 }  // namespace reeve::bridge::detail

@@ -8,18 +8,12 @@
 
 namespace reeve::bridge::detail {
 
-/// What is under way: per requester, workers that are being freed for it, and those that it loses.
-struct State::Pressure {
-  std::vector<std::int64_t> coming;
-  std::vector<std::int64_t> going;
-};
-
-State::Pressure State::pressure() const {
+Pressure State::pressure() const {
   Pressure result{std::vector<std::int64_t>(requesters_.size()),
                   std::vector<std::int64_t>(requesters_.size())};
   for (BookingId id = 0; id < records_.size(); ++id) {
     const LeaseRecord& record = records_[id];
-    if (!record.leased || !record.stopping) continue;
+    if (!record.stopping) continue;
     ++result.going[books_.booking(id).wish.requester];
     if (record.heir != nullptr) ++result.coming[record.heir->ask.wish.requester];
   }
@@ -58,14 +52,14 @@ std::string State::reason_for(const Wish& wish, const Booking& victim,
 
 bool State::may_be_asked(BookingId id) const {
   const LeaseRecord& record = records_[id];
-  return record.leased && !record.stopping && books_.booking(id).wish.preemptible;
+  return record.live && !record.stopping && books_.booking(id).wish.preemptible;
 }
 
 // Borrowers first, then the lowest priority, then the newest.
 std::vector<BookingId> State::in_order(std::vector<BookingId> candidates) const {
   const auto rank = [this](BookingId id) {
-    const Wish& wish = books_.booking(id).wish;
-    return std::tuple(books_.borrowed(wish.requester) == 0, wish.priority, ~records_[id].order);
+    const Booking& b = books_.booking(id);
+    return std::tuple(books_.borrowed(b.wish.requester) == 0, b.wish.priority, ~b.order);
   };
   std::sort(candidates.begin(), candidates.end(),
             [&](BookingId a, BookingId b) { return rank(a) < rank(b); });
@@ -125,7 +119,7 @@ void State::preempt_for_blocks() {
       std::vector<BookingId> candidates;
       std::size_t leaving = 0;
       for (BookingId id = 0; id < records_.size(); ++id) {
-        if (!records_[id].leased || books_.booking(id).site != part.site) continue;
+        if (!records_[id].live || books_.booking(id).site != part.site) continue;
         if (!block.started && books_.booking(id).end <= block.start) continue;
         if (may_be_asked(id)) candidates.push_back(id);
         const bool for_others = block.started && records_[id].block != block_id;
@@ -153,22 +147,32 @@ void State::ask_to_end(BookingId id, std::uint32_t taker, Time latest, std::stri
   ++requesters_[books_.booking(id).wish.requester].preempted;
   ++requesters_[taker].preempting;
   if (record.revoke_at == now) return take_back(id);
-  pool_.request_stop(record.key);
+  if (record.leased) pool_.request_stop(record.key);
   need_alarm(record.revoke_at);
 }
 
-// Its end arrives through the observer, after this.
+// Its end arrives through the observer, after this. A worker that is still coming is taken back as
+// soon as it is there.
 void State::take_back(BookingId id) {
   LeaseRecord& record = records_[id];
   record.revoked = true;
+  if (!record.leased) return;
   pool_.preempt(record.key, config_.requesters[record.taker].name, record.reason);
 }
 
 // The grace is over. Whoever did not wait for it in the end spares the lease.
 void State::revoke_due(Time now) {
+  if (stopping_ == 0) return;
+  std::vector<BookingId> due;
   for (BookingId id = 0; id < records_.size(); ++id) {
+    const LeaseRecord& record = records_[id];
+    if (record.stopping && !record.revoked && record.revoke_at <= now) due.push_back(id);
+  }
+  std::sort(due.begin(), due.end(), [this](BookingId a, BookingId b) {
+    return books_.booking(a).order < books_.booking(b).order;
+  });
+  for (const BookingId id : due) {
     LeaseRecord& record = records_[id];
-    if (!record.leased || !record.stopping || record.revoked || record.revoke_at > now) continue;
     if (record.heir != nullptr || books_.blocks().contains(record.block)) {
       take_back(id);
       continue;
@@ -186,7 +190,7 @@ Time State::next_due(Time now) const {
     if (at > now) next = std::min(next, at);
   };
   for (const LeaseRecord& record : records_) {
-    if (record.leased && record.stopping && !record.revoked) due(record.revoke_at);
+    if (record.stopping && !record.revoked) due(record.revoke_at);
   }
   for (const auto& [id, block] : books_.blocks()) {
     due(block.start - grace_);

@@ -96,7 +96,9 @@ std::optional<BookingId> State::open_in_turn(const Ask& ask) {
     if (level != levels.end() && !level->second.queue.empty()) return std::nullopt;
   }
   const auto id = books_.open(ask.wish);
-  if (id) booked(ask.wish.requester, 1);
+  if (!id) return id;
+  opened(*id);
+  if (enlisted_ > 0) dispatch();  // shares have changed: somebody may be asked for a worker
   return id;
 }
 

@@ -43,10 +43,13 @@ void State::check_open() const {
   }
 }
 
-// `requester` got (1) or gave up (-1) a decided worker, or one became (0) something else.
-void State::booked(std::uint32_t requester, int coming) {
-  requesters_[requester].coming += static_cast<std::size_t>(coming);
-  if (turns_.decays()) turns_.note(requester, books_.now(), books_.held(requester));
+void State::opened(BookingId id) {
+  if (records_.size() <= id) records_.resize(id + 1);
+  records_[id].live = true;
+  const Wish& wish = books_.booking(id).wish;
+  ++requesters_[wish.requester].coming;
+  preemptible_ += wish.preemptible;
+  if (turns_.decays()) turns_.note(wish.requester, books_.now(), books_.held(wish.requester));
 }
 
 bool State::foreign() const noexcept {
@@ -56,57 +59,57 @@ bool State::foreign() const noexcept {
 void State::give_back(BookingId id) noexcept {
   if (foreign()) return;
   const std::lock_guard lock(mutex_);
-  const std::uint32_t requester = books_.booking(id).wish.requester;
-  books_.close(id);
-  booked(requester, -1);
-  dispatch();
+  end(id);
 }
 
 // The pool has leased a worker to the booking. False: too late for what is promised behind it.
 bool State::activate(Permit& permit, WorkerLease& lease, const Ask& ask) {
   const BookingId id = permit.id();
   if (!books_.confirm(id)) return false;
-  if (records_.size() <= id) records_.resize(id + 1);
   LeaseRecord& record = records_[id];
   record.leased = true;
   record.key = lease.key();
-  record.order = ++last_order_;
-  const Booking& booking = books_.booking(id);
-  RequesterState& requester = requesters_[booking.wish.requester];
+  RequesterState& requester = requesters_[books_.booking(id).wish.requester];
+  --requester.coming;
   ++requester.leased;
-  preemptible_ += booking.wish.preemptible;
   const auto waited = std::chrono::nanoseconds(books_.now() - ask.since);
   ++requester.waits.granted;
   requester.waits.total += waited;
   requester.waits.longest = std::max(requester.waits.longest, waited);
   permit.hand_over();
-  booked(booking.wish.requester, -1);
   const std::uint64_t token = (std::uint64_t{record.generation} << 32) | id;
-  if (!lease.observe(shared_from_this(), token)) end_lease(id);  // it died at once
+  if (!lease.observe(shared_from_this(), token)) {
+    end(id);  // it died at once
+  } else if (record.revoked) {
+    take_back(id);
+  } else if (record.stopping) {
+    pool_.request_stop(record.key);
+  }
   return true;
 }
 
 void State::on_lease_ended(std::uint64_t token) noexcept {
   const std::lock_guard lock(mutex_);
   const auto id = static_cast<BookingId>(token);
-  const LeaseRecord& record = records_[id];
-  if (record.leased && record.generation == static_cast<std::uint32_t>(token >> 32)) end_lease(id);
+  if (records_[id].live && records_[id].generation == static_cast<std::uint32_t>(token >> 32)) {
+    end(id);
+  }
 }
 
 // A worker is free. Whom a victim was to make room for is served before all others.
-void State::end_lease(BookingId id) {
+void State::end(BookingId id) {
   LeaseRecord& record = records_[id];
-  const Booking& booking = books_.booking(id);
-  const std::uint32_t requester = booking.wish.requester;
+  const Wish& wish = books_.booking(id).wish;
+  const std::uint32_t requester = wish.requester;
   Request* const heir = record.heir;
-  --requesters_[requester].leased;
-  preemptible_ -= booking.wish.preemptible;
+  --(record.leased ? requesters_[requester].leased : requesters_[requester].coming);
+  preemptible_ -= wish.preemptible;
   stopping_ -= record.stopping;
   const std::uint32_t generation = record.generation + 1;
   record = {};
   record.generation = generation;
   books_.close(id);
-  booked(requester, 0);
+  if (turns_.decays()) turns_.note(requester, books_.now(), books_.held(requester));
   if (heir != nullptr) {
     heir->victim = no_booking;
     books_.advance();
@@ -152,7 +155,7 @@ bool State::queued(const Request& request) const {
 
 void State::grant(Request& request, BookingId id) {
   unlink(request);
-  booked(request.ask.wish.requester, 1);
+  opened(id);
   level_of(request).queue.grant(*request.waiter, Permit(shared_from_this(), id));
 }
 
@@ -249,16 +252,29 @@ void State::visit_heads(const std::function<bool(Request&)>& visit) {
   }
 }
 
-// Each grant changes shares, so all heads are looked at anew.
+// Each grant changes shares, so all heads are looked at anew. A lease that another head would take
+// at once is not begun: that one gets the worker.
 void State::serve_waiters() {
   for (bool granted = true; granted && books_.any_to_give();) {
-    granted = false;
+    Request* chosen = nullptr;
+    BookingId id = no_booking;
     visit_heads([&](Request& head) {
-      const auto id = books_.open(head.ask.wish);
-      if (id) grant(head, *id);
-      granted = id.has_value();
-      return !granted;
+      const bool better = chosen != nullptr &&
+                          !reason_for(head.ask.wish, books_.booking(id), pressure()).empty() &&
+                          books_.would_open(head.ask.wish, 1, std::span(&id, 1));
+      if (chosen != nullptr && !better) return true;
+      if (better) books_.close(id);
+      auto now = books_.open(head.ask.wish);
+      if (now) {
+        chosen = &head;
+      } else if (better) {
+        now = books_.open(chosen->ask.wish);
+      }
+      if (now) id = *now;
+      return chosen == nullptr || chosen->ask.wish.preemptible;
     });
+    granted = chosen != nullptr;
+    if (granted) grant(*chosen, id);
   }
 }
 

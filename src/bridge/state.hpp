@@ -67,12 +67,12 @@ struct Request {
   std::string text;
 };
 
-/// The lease of a booking.
+/// What became of a booking: a worker that is coming, then a lease.
 struct LeaseRecord {
   LeaseKey key;
+  bool live = false;
   bool leased = false;
   std::uint32_t generation = 0;  // of the observer's token
-  std::uint64_t order = 0;       // ascending with the grants
   // Set while it is being taken back.
   bool stopping = false;
   bool revoked = false;
@@ -90,6 +90,12 @@ struct RequesterState {
   std::uint64_t preempted = 0;
   std::uint64_t preempting = 0;
   WaitFigures waits;
+};
+
+/// What is under way: per requester, workers that are being freed for it, and those that it loses.
+struct Pressure {
+  std::vector<std::int64_t> coming;
+  std::vector<std::int64_t> going;
 };
 
 class State final : public LeaseObserver, public std::enable_shared_from_this<State> {
@@ -130,8 +136,8 @@ class State final : public LeaseObserver, public std::enable_shared_from_this<St
   bool activate(Permit& permit, WorkerLease& lease, const Ask& ask);
   void enqueue(Request& request, Level& level);
   void grant(Request& request, BookingId id);
-  void end_lease(BookingId id);
-  void booked(std::uint32_t requester, int coming);
+  void opened(BookingId id);
+  void end(BookingId id);
   void dispatch();
   void serve_waiters();
   void visit_heads(const std::function<bool(Request&)>& visit);
@@ -145,7 +151,6 @@ class State final : public LeaseObserver, public std::enable_shared_from_this<St
   Level& level_of(const Request& request);
 
   // preemption.cpp
-  struct Pressure;
   void preempt_for_waiters();
   bool nominate(Request& request);
   std::string reason_for(const Wish& wish, const Booking& victim, const Pressure& pressure) const;
@@ -181,10 +186,9 @@ class State final : public LeaseObserver, public std::enable_shared_from_this<St
   std::vector<RequesterState> requesters_;
   std::vector<LeaseRecord> records_;  // by booking
   std::size_t enlisted_ = 0;          // acquires that wait, or wait for the pool
-  std::size_t preemptible_ = 0;       // leases
+  std::size_t preemptible_ = 0;       // bookings
   std::size_t stopping_ = 0;
   std::uint64_t last_ticket_ = 0;
-  std::uint64_t last_order_ = 0;
   bool closed_ = false;
   Time alarm_at_ = alloc::forever;
   bool alarm_posted_ = false;
