@@ -5,3 +5,4 @@
 #include <reeve/bridge/errors.hpp>
 #include <reeve/bridge/status.hpp>
 #include <reeve/bridge/worker_scheduler.hpp>
+#include <reeve/pool.hpp>

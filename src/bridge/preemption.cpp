@@ -55,11 +55,19 @@ bool State::may_be_asked(BookingId id) const {
   return record.live && !record.stopping && books_.booking(id).wish.preemptible;
 }
 
-// Borrowers first, then the lowest priority, then the newest.
+// Asked to end for somebody who does not wait for it any more.
+bool State::orphaned(BookingId id) const {
+  const LeaseRecord& record = records_[id];
+  return record.stopping && !record.revoked && record.heir == nullptr &&
+         !books_.blocks().contains(record.block);
+}
+
+// Those that were asked already, then borrowers, then the lowest priority, then the newest.
 std::vector<BookingId> State::in_order(std::vector<BookingId> candidates) const {
   const auto rank = [this](BookingId id) {
     const Booking& b = books_.booking(id);
-    return std::tuple(books_.borrowed(b.wish.requester) == 0, b.wish.priority, ~b.order);
+    return std::tuple(!records_[id].stopping, books_.borrowed(b.wish.requester) == 0,
+                      b.wish.priority, ~b.order);
   };
   std::sort(candidates.begin(), candidates.end(),
             [&](BookingId a, BookingId b) { return rank(a) < rank(b); });
@@ -72,11 +80,16 @@ bool State::nominate(Request& request) {
   const Wish& wish = request.ask.wish;
   const Pressure now = pressure();
   std::vector<BookingId> candidates;
+  std::vector<std::string> reasons(records_.size());
   for (BookingId id = 0; id < records_.size(); ++id) {
-    if (may_be_asked(id) && books_.serves(books_.booking(id).site, wish.device) &&
-        !reason_for(wish, books_.booking(id), now).empty()) {
-      candidates.push_back(id);
+    const bool again = orphaned(id);
+    if (!(again || may_be_asked(id)) || !books_.serves(books_.booking(id).site, wish.device)) {
+      continue;
     }
+    Pressure without = now;
+    without.going[books_.booking(id).wish.requester] -= again;
+    reasons[id] = reason_for(wish, books_.booking(id), without);
+    if (!reasons[id].empty()) candidates.push_back(id);
   }
   for (const BookingId id : in_order(std::move(candidates))) {
     const std::uint32_t site = books_.booking(id).site;
@@ -91,21 +104,22 @@ bool State::nominate(Request& request) {
     if (!books_.would_open(wish, gone.size(), gone)) continue;
     request.victim = id;
     records_[id].heir = &request;
-    ask_to_end(id, wish.requester, alloc::forever, reason_for(wish, books_.booking(id), now));
+    records_[id].block = 0;
+    ask_to_end(id, wish.requester, alloc::forever, std::move(reasons[id]));
     return true;
   }
   return false;
 }
 
 void State::preempt_for_waiters() {
-  if (preemptible_ == stopping_) return;
+  if (preemptible_ == 0) return;
   visit_heads([this](Request& head) {
     for (auto* waiter = level_of(head).queue.front(); waiter != nullptr;
          waiter = async::WaiterQueue<Permit>::next(*waiter)) {
       Request& request = *static_cast<Request*>(waiter->note);
       if (request.victim == no_booking && !nominate(request)) break;
     }
-    return preemptible_ > stopping_;
+    return true;
   });
 }
 
@@ -119,15 +133,22 @@ void State::preempt_for_blocks() {
       std::vector<BookingId> candidates;
       std::size_t leaving = 0;
       for (BookingId id = 0; id < records_.size(); ++id) {
-        if (!records_[id].live || books_.booking(id).site != part.site) continue;
-        if (!block.started && books_.booking(id).end <= block.start) continue;
-        if (may_be_asked(id)) candidates.push_back(id);
-        const bool for_others = block.started && records_[id].block != block_id;
-        leaving += records_[id].stopping && !for_others;
+        const LeaseRecord& record = records_[id];
+        const Booking& booking = books_.booking(id);
+        if (!record.live || !booking.wish.preemptible || booking.site != part.site) continue;
+        if (!block.started && booking.end <= block.start) continue;
+        const bool for_another =
+            record.stopping && record.block != block_id && books_.blocks().contains(record.block);
+        if (record.stopping && (record.block == block_id || record.revoked || for_another)) {
+          leaving += !for_another || !block.started;
+        } else {
+          candidates.push_back(id);
+        }
       }
       std::size_t lacking = books_.shortage(block, part, leaving);
       for (const BookingId id : in_order(std::move(candidates))) {
         if (lacking-- == 0) break;
+        if (records_[id].heir != nullptr) unlink(*records_[id].heir);  // promises go first
         records_[id].block = block_id;
         ask_to_end(id, block.requester, block.start,
                    fmt::format("its reservation of {} workers begins", block.workers()));
@@ -138,16 +159,22 @@ void State::preempt_for_blocks() {
 
 void State::ask_to_end(BookingId id, std::uint32_t taker, Time latest, std::string reason) {
   LeaseRecord& record = records_[id];
-  record.stopping = true;
+  const Time now = books_.now();
+  const Time at = std::max(now, std::min(now + grace_, latest));
+  if (record.stopping) {  // for somebody else, who does not wait any more: its grace has begun
+    --requesters_[record.taker].preempting;
+    record.revoke_at = std::min(record.revoke_at, at);
+  } else {
+    record.stopping = true;
+    record.revoke_at = at;
+    ++stopping_;
+    ++requesters_[books_.booking(id).wish.requester].preempted;
+    if (record.leased) pool_.request_stop(record.key);
+  }
   record.taker = taker;
   record.reason = std::move(reason);
-  const Time now = books_.now();
-  record.revoke_at = std::max(now, std::min(now + grace_, latest));
-  ++stopping_;
-  ++requesters_[books_.booking(id).wish.requester].preempted;
   ++requesters_[taker].preempting;
-  if (record.revoke_at == now) return take_back(id);
-  if (record.leased) pool_.request_stop(record.key);
+  if (record.revoke_at <= now) return take_back(id);
   need_alarm(record.revoke_at);
 }
 

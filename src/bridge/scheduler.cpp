@@ -155,6 +155,7 @@ class Enlisted {
     --state_.enlisted_;
     const Wish& wish = request_.ask.wish;
     state_.requesters_[wish.requester].waits.cancelled += cancelled_;
+    if (cancelled_) state_.dispatch();  // its victim may serve another
   }
 
   Request& request() noexcept { return request_; }

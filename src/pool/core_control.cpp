@@ -22,11 +22,30 @@ bool Core::observe(Lease& lease, std::shared_ptr<LeaseObserver> observer, std::u
   return true;
 }
 
+namespace {
+
+/// Tells where it is called, or, in a context that ends before, where it is destroyed.
+class Teller {
+ public:
+  Teller(std::shared_ptr<LeaseObserver> observer, std::uint64_t token) noexcept
+      : observer_(std::move(observer)), token_(token) {}
+  Teller(Teller&&) noexcept = default;
+  ~Teller() { (*this)(); }
+  void operator()() noexcept {
+    if (const auto observer = std::move(observer_)) observer->on_lease_ended(token_);
+  }
+
+ private:
+  std::shared_ptr<LeaseObserver> observer_;
+  std::uint64_t token_;
+};
+
+}  // namespace
+
 // Not under the lock, and not on the stack of whoever revokes: the observer may call the pool.
 void Core::tell_revoked(Lease& lease) noexcept {
   if (lease.observer == nullptr) return;
-  boost::asio::post(executor_, [observer = std::move(lease.observer),
-                                token = lease.observer_token] { observer->on_lease_ended(token); });
+  boost::asio::post(executor_, Teller(std::move(lease.observer), lease.observer_token));
 }
 
 bool Core::request_stop(LeaseKey key) {

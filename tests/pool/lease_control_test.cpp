@@ -108,6 +108,21 @@ TEST_P(LeaseControl, PreemptEndsACallAndNamesWhoIsServed) {
   expect_pool_works(context, pool);
 }
 
+TEST_P(LeaseControl, AnObserverIsToldEvenIfTheContextEndsFirst) {
+  const auto ears = std::make_shared<Ears>();
+  std::shared_ptr<WorkerLease> lease;
+  {
+    asio::io_context short_lived;
+    ResourcePool other(short_lived.get_executor(), make_config());
+    lease = run_in(short_lived, hold(other, "a"));
+    EXPECT_TRUE(lease->observe(ears, 5));
+    EXPECT_TRUE(other.preempt(lease->key(), "alice", "her turn"));
+    EXPECT_TRUE(ears->heard.empty());
+  }
+  lease.reset();
+  EXPECT_EQ(ears->heard, std::vector<std::uint64_t>{5});
+}
+
 TEST_P(LeaseControl, PreemptBetweenCallsIsLearnedAtTheNextOne) {
   auto lease = run_in(context, hold(pool, "victim"));
   EXPECT_FALSE(run_in(context, ask_it(lease)));
