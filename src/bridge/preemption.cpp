@@ -137,8 +137,10 @@ void State::preempt_for_blocks() {
         const Booking& booking = books_.booking(id);
         if (!record.live || !booking.wish.preemptible || booking.site != part.site) continue;
         if (!block.started && booking.end <= block.start) continue;
-        const bool for_another =
-            record.stopping && record.block != block_id && books_.blocks().contains(record.block);
+        const auto other = books_.blocks().find(record.block);
+        const bool for_another = record.stopping && record.block != block_id &&
+                                 other != books_.blocks().end() &&
+                                 other->second.start <= block.start;
         if (record.stopping && (record.block == block_id || record.revoked || for_another)) {
           leaving += !for_another || !block.started;
         } else {
