@@ -78,6 +78,7 @@ class World {
     if (turns_.empty()) return;
     auto at = std::next(turns_.begin(), which % static_cast<int>(turns_.size()));
     if (at->first->waits()) at->first->cancel();
+    ends_.erase(at->first.get());  // another may come to its address
     turns_.erase(at);
     shop_.settle();
   }
