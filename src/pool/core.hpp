@@ -59,7 +59,10 @@ struct Lease {
   std::uint64_t call_limit = 0;  // bytes, as asked for
   const RunLimits::ProgressSink* progress = nullptr;
   // Its end.
-  unsigned owners = 0;  // handle and calls
+  std::shared_ptr<LeaseObserver> observer;
+  std::uint64_t observer_token = 0;
+  bool stop_asked = false;  // from outside: its calls see it
+  unsigned owners = 0;      // handle and calls
   bool released = false;
   std::uint64_t number = 0;  // over all slots, for the audit
   std::uint32_t dirt = 0;    // process::Dirt, gathered over its calls
@@ -88,6 +91,7 @@ struct Request {
   bool settled = false;  // granted, or its end is noted
   const char* device = nullptr;
   int priority = 0;
+  std::chrono::milliseconds time_limit{0};
   std::int64_t since = 0;
   std::int64_t deadline = 0;
   Refusal refused = Refusal::none;
@@ -136,6 +140,11 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void unown(Lease& lease) noexcept;
   boost::asio::awaitable<void> warm_up(std::shared_ptr<Core> self, std::size_t count);
   boost::asio::awaitable<void> resize(std::shared_ptr<Core> self, std::size_t max_workers);
+
+  // core_control.cpp
+  bool observe(Lease& lease, std::shared_ptr<LeaseObserver> observer, std::uint64_t token);
+  bool request_stop(LeaseKey key);
+  bool preempt(LeaseKey key, std::string_view by, std::string_view reason);
 
   // core_call.cpp
   void begin_call(Lease& lease);
@@ -186,7 +195,8 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void on_bell() override;
 
   // core_acquire.cpp, all with the lock held
-  Lease& grant(std::uint32_t slot, std::string_view task, Request* request = nullptr);
+  Lease& grant(std::uint32_t slot, std::string_view task, std::chrono::milliseconds time_limit,
+               Request* request = nullptr);
   std::uint32_t take_idle(const char* device);  // no_slot if there is none
   async::Waiter<WorkerLease>* position_for(int priority);
   void check_open() const;
@@ -200,6 +210,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   bool worn_out(const Slot& slot) const;
   Lease& take_lease();
   void drop_lease(Lease& lease) noexcept;
+  [[nodiscard]] std::shared_ptr<Core> release_locked(Lease& lease, bool discard) noexcept;
   [[nodiscard]] std::shared_ptr<Core> unown_locked(Lease& lease) noexcept;
 
   // core_workers.cpp
@@ -213,7 +224,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void died_starting(std::uint32_t slot, const Death& death);
   void retire(std::uint32_t slot, Cause cause);
   void revoke(std::uint32_t slot, Cause cause, std::shared_ptr<const Evidence> evidence,
-              std::string reason);
+              std::string reason, std::string_view by = {});
   void wake_caller(Lease& lease) noexcept;
   void run_initializer(std::uint32_t slot);
   void arm_initializer(std::uint32_t slot);
@@ -244,6 +255,10 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void resume_lease(std::uint32_t slot);
   void set_rehiring(Lease& lease, bool rehiring) noexcept;
   void watch_again(const Slot& slot);
+
+  // core_control.cpp
+  Lease* lease_of(LeaseKey key) noexcept;
+  void tell_revoked(Lease& lease) noexcept;
 
   // core_call.cpp
   bool collect();

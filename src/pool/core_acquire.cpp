@@ -48,7 +48,8 @@ void Core::drop_lease(Lease& lease) noexcept {
   free_leases_ = &lease;
 }
 
-Lease& Core::grant(std::uint32_t number, std::string_view task, Request* request) {
+Lease& Core::grant(std::uint32_t number, std::string_view task,
+                   std::chrono::milliseconds time_limit, Request* request) {
   Slot& slot = slots_[number];
   Lease& lease = take_lease();
   const std::int64_t now = clock_.now();
@@ -58,9 +59,10 @@ Lease& Core::grant(std::uint32_t number, std::string_view task, Request* request
   lease.task.assign(task);
   lease.granted_at = now;
   lease.deadline = now + lease_time_;
+  if (time_limit.count() > 0) lease.deadline = std::min(lease.deadline, later(now, time_limit));
   lease.owners = 1;
   lease.gpu_observed = 0;
-  lease.buffers = lease.used = lease.rehiring = false;
+  lease.buffers = lease.used = lease.rehiring = lease.stop_asked = false;
   lease.rehires = 0;
   slot.lease = &lease;
   set_state(slot, WorkerState::leased);
@@ -96,7 +98,7 @@ std::optional<WorkerLease> Core::try_acquire(std::string_view task, const Acquir
     start_for(options.device, 1);
     return std::nullopt;
   }
-  return WorkerLease(*this, grant(slot, task));
+  return WorkerLease(*this, grant(slot, task, options.time_limit));
 }
 
 std::uint32_t Core::take_idle(const char* device) {
@@ -121,7 +123,7 @@ Lease* Core::grab(std::string_view task, const AcquireOptions& options) {
   const std::lock_guard lock(mutex_);
   if (closed_ || detached_ || degraded_until_ != 0 || !waiters_.empty()) return nullptr;
   const std::uint32_t slot = take_idle(options.device);
-  return slot != no_slot ? &grant(slot, task) : nullptr;
+  return slot != no_slot ? &grant(slot, task, options.time_limit) : nullptr;
 }
 
 /// Notes the end of a waiter that was cancelled, or whose coroutine was destroyed.
@@ -150,6 +152,7 @@ boost::asio::awaitable<WorkerLease> Core::wait([[maybe_unused]] std::shared_ptr<
   request.task = task.view();
   request.device = options.device;
   request.priority = options.priority;
+  request.time_limit = options.time_limit;
   const auto timeout = options.timeout.count() > 0 ? options.timeout : config_.acquire_timeout;
   RequestGuard guard(*this, request);
   async::Waiter<WorkerLease> waiter(mutex_, waiters_);
@@ -160,7 +163,8 @@ boost::asio::awaitable<WorkerLease> Core::wait([[maybe_unused]] std::shared_ptr<
     check_device(options.device);
     if (waiters_.empty()) {
       const std::uint32_t slot = take_idle(options.device);
-      if (slot != no_slot) co_return WorkerLease(*this, grant(slot, request.task));
+      if (slot != no_slot)
+        co_return WorkerLease(*this, grant(slot, request.task, options.time_limit));
     }
     if (waiters_.size() >= config_.waiter_count_max) {
       note_refused(request.task, audit::Cause::saturated);
@@ -278,7 +282,7 @@ void Core::offer(std::uint32_t number) {
   for (auto* waiter = waiters_.front(); waiter != nullptr; waiter = waiters_.next(*waiter)) {
     auto& request = *static_cast<Request*>(waiter->note);
     if (!device_matches(slot.device, request.device)) continue;
-    Lease& lease = grant(number, request.task, &request);
+    Lease& lease = grant(number, request.task, request.time_limit, &request);
     waiters_.grant(*waiter, WorkerLease(*this, lease));
     return;
   }
@@ -292,8 +296,19 @@ void Core::offer(std::uint32_t number) {
 
 void Core::release(Lease& lease, bool discard) noexcept {
   if (foreign()) return abandon();
-  std::shared_ptr<Core> last;
-  const std::lock_guard lock(mutex_);
+  std::shared_ptr<LeaseObserver> observer;
+  std::uint64_t token = 0;
+  {
+    std::shared_ptr<Core> last;
+    const std::lock_guard lock(mutex_);
+    observer = std::move(lease.observer);
+    token = lease.observer_token;
+    last = release_locked(lease, discard);
+  }
+  if (observer) observer->on_lease_ended(token);
+}
+
+std::shared_ptr<Core> Core::release_locked(Lease& lease, bool discard) noexcept {
   lease.released = true;
   if (lease.failure == nullptr && !detached_) {
     end_lease(lease, discard);
@@ -307,7 +322,7 @@ void Core::release(Lease& lease, bool discard) noexcept {
     slots_[lease.slot].state = WorkerState::empty;
     --active_;
   }
-  last = unown_locked(lease);
+  return unown_locked(lease);
 }
 
 // A lease that ends by itself: its worker is reused if it is clean.

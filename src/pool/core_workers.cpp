@@ -215,7 +215,7 @@ void Core::count_death(Cause cause) noexcept {
 
 // The lease of this slot is over; its holder learns why at its current or next call.
 void Core::revoke(std::uint32_t number, Cause cause, std::shared_ptr<const Evidence> evidence,
-                  std::string reason) {
+                  std::string reason, std::string_view by) {
   Slot& slot = slots_[number];
   Lease* lease = std::exchange(slot.lease, nullptr);
   if (lease == nullptr) return;
@@ -225,6 +225,7 @@ void Core::revoke(std::uint32_t number, Cause cause, std::shared_ptr<const Evide
   failure->worker = lease->worker;
   failure->evidence = std::move(evidence);
   failure->reason = std::move(reason);
+  failure->by.assign(by);
   lease->failure = std::move(failure);
   --active_;
   if (closed_) ++ended_;
@@ -234,6 +235,7 @@ void Core::revoke(std::uint32_t number, Cause cause, std::shared_ptr<const Evide
   count_death(cause);
   note_end(*lease, cause, lease->failure->evidence.get());
   set_rehiring(*lease, false);
+  tell_revoked(*lease);
   wake_caller(*lease);
 }
 
@@ -373,6 +375,11 @@ void Core::on_stuck(std::uint32_t number, std::uint64_t incarnation) {
     evidence->killed = false;
     evidence->tree_complete = false;
     evidence->elapsed = std::chrono::nanoseconds(now_ns() - slot.lease->granted_at);
+    if (cause == Cause::timeout) {
+      evidence->time_limit =
+          std::chrono::nanoseconds(slot.cell->deadline.load() - slot.lease->granted_at);
+      evidence->mechanism = "deadline";
+    }
     evidence->pid = slot.pid;
     revoke(number, cause, std::move(evidence), "it cannot be killed (state D)");
   }

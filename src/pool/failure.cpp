@@ -64,6 +64,13 @@ std::string crash_text(const Failure& failure) {
       tail_of(evidence));
 }
 
+std::string preempted_text(const Failure& failure) {
+  return fmt::format(
+      "task '{}' lost its worker {} to {} after {:.3f} s: {}; acquire another to go on{}",
+      failure.task, to_string(failure.worker), failure.by, seconds(failure.evidence->elapsed),
+      failure.reason, tree_text(*failure.evidence));
+}
+
 }  // namespace
 
 std::string signal_name(int number) {
@@ -81,6 +88,10 @@ void throw_failure(const Failure& failure) {
     case Cause::crashed:
       throw WorkerCrashedError(crash_text(failure), failure.task, failure.worker, evidence);
     case Cause::cancelled:
+      if (!failure.by.empty()) {
+        throw WorkerPreemptedError(preempted_text(failure), failure.task, failure.worker, evidence,
+                                   failure.by);
+      }
       if (failure.reason.empty()) {
         throw boost::system::system_error(boost::asio::error::operation_aborted);
       }
@@ -103,6 +114,13 @@ WorkerError::WorkerError(const std::string& what, std::string_view task, WorkerI
       task_(std::make_shared<const std::string>(task)),
       evidence_(evidence ? std::move(evidence) : std::make_shared<const Evidence>()),
       worker_(worker) {}
+
+WorkerPreemptedError::WorkerPreemptedError(const std::string& what, std::string_view task,
+                                           WorkerId worker,
+                                           std::shared_ptr<const Evidence> evidence,
+                                           std::string_view by)
+    : WorkerError(what, task, worker, std::move(evidence)),
+      by_(std::make_shared<const std::string>(by)) {}
 
 RemoteError::RemoteError(const std::string& what, std::string_view task, WorkerId worker,
                          std::shared_ptr<const Evidence> evidence, std::vector<Layer> chain)

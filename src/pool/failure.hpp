@@ -18,6 +18,7 @@ struct Failure {
   WorkerId worker;
   std::shared_ptr<const Evidence> evidence;
   std::string reason;  // for lost and cancelled: what happened
+  std::string by;      // set: preempted, in favour of
 };
 
 /// The typed exception of `failure`. Cost: allocates its text.

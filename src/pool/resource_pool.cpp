@@ -98,6 +98,14 @@ int WorkerLease::pid() const noexcept {
 ByteSize WorkerLease::memory_usage() const {
   return lease_ != nullptr ? core_->memory_usage(*lease_) : ByteSize{};
 }
+LeaseKey WorkerLease::key() const noexcept {
+  return lease_ != nullptr ? LeaseKey{lease_->slot, lease_->serial} : LeaseKey{};
+}
+bool WorkerLease::observe(std::shared_ptr<LeaseObserver> observer, std::uint64_t token) {
+  if (lease_ == nullptr) return false;
+  core_->check_owner();
+  return core_->observe(*lease_, std::move(observer), token);
+}
 bool WorkerLease::revoked() const noexcept {
   return lease_ == nullptr || core_->foreign() || core_->failure_of(*lease_) != nullptr;
 }
@@ -184,6 +192,15 @@ boost::asio::awaitable<ShutdownReport> ResourcePool::shutdown(ShutdownMode mode,
                                                               std::chrono::milliseconds deadline) {
   core_->check_owner();
   return core_->shutdown(core_, mode, deadline);
+}
+
+bool ResourcePool::request_stop(LeaseKey lease) {
+  core_->check_owner();
+  return core_->request_stop(lease);
+}
+bool ResourcePool::preempt(LeaseKey lease, std::string_view by, std::string_view reason) {
+  core_->check_owner();
+  return core_->preempt(lease, by, reason);
 }
 
 PoolStatus ResourcePool::status() const {

@@ -81,6 +81,17 @@ class WorkerLostError : public WorkerError {
   using WorkerError::WorkerError;
 };
 
+/// The lease was revoked in favour of another requester; `by()` names it. The worker is dead.
+class WorkerPreemptedError : public WorkerError {
+ public:
+  WorkerPreemptedError(const std::string& what, std::string_view task, WorkerId worker,
+                       std::shared_ptr<const Evidence> evidence, std::string_view by);
+  std::string_view by() const noexcept { return *by_; }
+
+ private:
+  std::shared_ptr<const std::string> by_;
+};
+
 /// The task threw something that is no standard exception, or the call could not be made in the
 /// worker. `type()` is the name of what was thrown; nested exceptions follow, outermost first.
 class RemoteError : public WorkerError {

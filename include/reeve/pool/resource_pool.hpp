@@ -24,6 +24,7 @@ struct AcquireOptions {
   std::chrono::milliseconds timeout{0};  ///< 0: the pool's acquire_timeout
   const char* device = nullptr;          ///< a kind ("cuda") or a slot ("cuda:1"); null: any
   int priority = 0;  ///< higher first; the same priority is first come, first served
+  std::chrono::milliseconds time_limit{0};  ///< of the lease, below worker_timeout; 0: that
 };
 
 namespace detail {
@@ -94,6 +95,15 @@ class ResourcePool {
   boost::asio::awaitable<ShutdownReport> shutdown(
       ShutdownMode mode = ShutdownMode::drain,
       std::chrono::milliseconds deadline = std::chrono::seconds(10));
+
+  /// Asks the holder of a lease to end soon: this_worker::stop_requested() turns true in the call
+  /// in flight, and is true in all that follow. False: the lease has ended.
+  bool request_stop(LeaseKey lease);
+
+  /// Revokes a lease from outside of its holder, whose current or next call throws
+  /// WorkerPreemptedError with `by` and `reason`. Its worker is killed and replaced. False: the
+  /// lease has ended, or its end is decided already.
+  bool preempt(LeaseKey lease, std::string_view by, std::string_view reason);
 
   PoolStatus status() const;
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <reeve/codec/task.hpp>
 #include <reeve/pool/errors.hpp>
+#include <reeve/pool/lease_control.hpp>
 #include <reeve/pool/run_limits.hpp>
 #include <reeve/process/this_worker.hpp>
 #include <span>
@@ -95,6 +96,13 @@ class [[nodiscard]] WorkerLease {
 
   /// Gives the worker up for good: it is ended and replaced, not reused.
   void discard() && noexcept;
+
+  /// What this lease is called where others govern it.
+  LeaseKey key() const noexcept;
+
+  /// Has `observer` told with `token` when this lease ends; it replaces the one before. False: it
+  /// has ended already, and nobody will be told.
+  bool observe(std::shared_ptr<LeaseObserver> observer, std::uint64_t token);
 
  private:
   friend class detail::Core;
