@@ -1,6 +1,7 @@
 // Everything of reeve::mcmc.
 #pragma once
 
+#include <reeve/mcmc/atomic_file.hpp>
 #include <reeve/mcmc/compare.hpp>
 #include <reeve/mcmc/density.hpp>
 #include <reeve/mcmc/diagnostics.hpp>

@@ -1,9 +1,7 @@
-// Checkpoint files: written beside and renamed, so that a kill at any time leaves a whole one.
+// Checkpoint files: their names, and which of them belong to the link.
 #include "inference/checkpoint.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -11,6 +9,7 @@
 #include <fstream>
 #include <iterator>
 #include <reeve/base/error.hpp>
+#include <reeve/mcmc/atomic_file.hpp>
 
 namespace reeve::inference {
 namespace {
@@ -54,21 +53,7 @@ std::optional<std::string> Checkpoints::read(std::string_view mechanism, int rou
 
 void Checkpoints::write(std::string_view mechanism, int round, std::string_view bytes) {
   if (!enabled()) return;
-  const std::string to = path(mechanism, round), beside = to + ".new";
-  const int fd = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) throw_errno("open(" + beside + ")");
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    if (written <= 0) {
-      ::close(fd);
-      throw Error("writing the checkpoint " + beside + " failed; is the disk full?");
-    }
-    bytes.remove_prefix(static_cast<std::size_t>(written));
-  }
-  const bool safe = ::fsync(fd) == 0;
-  ::close(fd);
-  if (!safe || std::rename(beside.c_str(), to.c_str()) != 0)
-    throw Error("the checkpoint " + to + " cannot be replaced; check the folder's permissions");
+  mcmc::replace_file(path(mechanism, round), bytes);
 }
 
 void Checkpoints::remove_all() noexcept {

@@ -2,11 +2,10 @@
 #include "mcmc/state.hpp"
 
 #include <reeve/base/error.hpp>
+#include <reeve/mcmc/atomic_file.hpp>
 
 #include <fmt/format.h>
 
-#include <fcntl.h>
-#include <unistd.h>
 #include <array>
 #include <cstdio>
 #include <fstream>
@@ -109,29 +108,6 @@ Sampler Sampler::resume(Density density, std::string_view bytes) {
   return Sampler(std::move(state));
 }
 
-namespace {
-
-void write_atomically(const std::string& path, std::string_view bytes) {
-  const std::string beside = path + ".new";
-  const int fd = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0)
-    throw Error("cannot write the checkpoint " + beside + "; check the folder and its permissions");
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    if (written <= 0) {
-      ::close(fd);
-      throw Error("writing the checkpoint " + beside + " failed; is the disk full?");
-    }
-    bytes.remove_prefix(static_cast<std::size_t>(written));
-  }
-  const bool safe = ::fsync(fd) == 0;
-  ::close(fd);
-  if (!safe || std::rename(beside.c_str(), path.c_str()) != 0)
-    throw Error("cannot replace the checkpoint " + path);
-}
-
-}  // namespace
-
 Run sample_resumable(const Density& density, const SampleOptions& options, const std::string& path,
                      const StopWhen& stop, std::size_t every) {
   if (every == 0) throw ConfigError("every is 0; write a checkpoint every 1 or more transitions");
@@ -141,7 +117,7 @@ Run sample_resumable(const Density& density, const SampleOptions& options, const
     sampler = Sampler::resume(density, bytes);
   }
   while (!sampler.advance(stop, every)) {
-    write_atomically(path, sampler.checkpoint());
+    replace_file(path, sampler.checkpoint());
     if (sampler.stopped() != Status::ok) return sampler.result();
   }
   Run run = sampler.result();
