@@ -7,6 +7,7 @@
 #include <reeve/inference/causal_link.hpp>
 #include <reeve/mcmc/random.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace reeve::inference::test {
@@ -42,11 +43,12 @@ inline CausalLink simulated(std::size_t truth, std::uint64_t seed, std::size_t r
     x.push_back(at * x_scale);
     y.push_back((truth_at(truth, at) + noise * random.normal()) * y_scale);
   }
-  CausalLink link;
-  link.cause = "x";
-  link.effect = "y";
-  link.data.add("x", x).add("y", y);
-  link.name = truths()[truth] + " " + std::to_string(seed);
+  Table data;
+  data.add("x", x).add("y", y);
+  CausalLink link("x", "y", std::move(data));
+  link.name = truths()[truth];
+  link.name += ' ';
+  link.name += std::to_string(seed);
   return link;
 }
 
