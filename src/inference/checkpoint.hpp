@@ -13,6 +13,7 @@ class Checkpoints {
  public:
   Checkpoints(std::string folder, std::string_view link);
   bool enabled() const noexcept { return !folder_.empty(); }
+  std::string path(std::string_view mechanism, int round) const;
   /// What was last written for this fit and round.
   std::optional<std::string> read(std::string_view mechanism, int round) const;
   /// Replaces it at once or not at all, whenever the process dies. Errors: Error.
@@ -21,7 +22,6 @@ class Checkpoints {
   void remove_all() noexcept;
 
  private:
-  std::string path(std::string_view mechanism, int round) const;
   std::string folder_, link_;
   mutable std::vector<std::string> known_;
 };

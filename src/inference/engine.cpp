@@ -3,8 +3,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/strand.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <reeve/async/gate.hpp>
@@ -90,6 +95,13 @@ asio::awaitable<InferenceResult> infer(ResourcePool pool, std::shared_ptr<const 
   }
 }
 
+// One link after another; its strand makes a cancellation from outside safe.
+struct Lane {
+  explicit Lane(const asio::any_io_executor& executor) : strand(asio::make_strand(executor)) {}
+  asio::strand<asio::any_io_executor> strand;
+  asio::cancellation_signal signal;
+};
+
 // What the lanes of one infer_mechanisms share.
 struct Many {
   std::vector<std::shared_ptr<const Job>> jobs;
@@ -98,13 +110,23 @@ struct Many {
   std::mutex mutex;
   std::mutex telling;          // progress is told one at a time, and never under the other lock
   std::exception_ptr stopped;  // what progress threw
-  std::size_t next = 0, lanes = 0;
+  std::size_t next = 0, lane_count = 0;
+  std::vector<std::shared_ptr<Lane>> lanes;
   LinkProgress state;
   async::Gate ended;
 
   std::size_t take() {
     const std::lock_guard lock(mutex);
     return next < jobs.size() ? next++ : jobs.size();
+  }
+  // No further link is begun; those under way lose their workers.
+  void cancel() {
+    {
+      const std::lock_guard lock(mutex);
+      next = jobs.size();
+    }
+    for (const auto& lane : lanes)
+      asio::post(lane->strand, [lane] { lane->signal.emit(asio::cancellation_type::terminal); });
   }
   void finish(std::size_t i) {
     const std::lock_guard order(telling);
@@ -120,9 +142,8 @@ struct Many {
     try {
       progress(now);
     } catch (...) {
-      const std::lock_guard lock(mutex);
       stopped = std::current_exception();
-      next = jobs.size();
+      cancel();
     }
   }
 };
@@ -144,7 +165,7 @@ asio::awaitable<void> lane(ResourcePool pool, std::shared_ptr<Many> many) {
   }
 }
 
-// When the caller gives up no further link is begun, and nobody is told of those that end.
+// When the caller is gone no further link is begun, and nobody is told of those that end.
 class Stop {
  public:
   explicit Stop(Many& many) noexcept : many_(many) {}
@@ -160,17 +181,38 @@ class Stop {
   Many& many_;
 };
 
+// The files of two links of one name would be the same.
+void check_names(const std::vector<CausalLink>& links) {
+  std::map<std::string, std::size_t> seen;
+  for (std::size_t i = 0; i < links.size(); ++i) {
+    const auto [at, fresh] = seen.emplace(name_of(links[i]), i);
+    if (!fresh)
+      throw ConfigError(fmt::format(
+          "links {} and {} of {} are both named '{}', so they would share their checkpoints; give "
+          "each a name of its own",
+          at->second + 1, i + 1, links.size(), at->first));
+  }
+}
+
 asio::awaitable<std::vector<LinkOutcome>> infer_many(ResourcePool pool,
                                                      std::shared_ptr<Many> many) {
   const auto executor = co_await asio::this_coro::executor;
-  const std::size_t lanes = many->lanes;
-  auto running = std::make_shared<std::atomic<std::size_t>>(lanes);
+  auto running = std::make_shared<std::atomic<std::size_t>>(many->lane_count);
   const auto ended = [many, running](std::exception_ptr) {
     if (running->fetch_sub(1) == 1) many->ended.open();
   };
-  for (std::size_t i = 0; i < lanes; ++i) asio::co_spawn(executor, lane(pool, many), ended);
+  for (std::size_t i = 0; i < many->lane_count; ++i)
+    many->lanes.push_back(std::make_shared<Lane>(executor));
+  for (const auto& one : many->lanes)
+    asio::co_spawn(one->strand, lane(pool, many),
+                   asio::bind_cancellation_slot(one->signal.slot(), ended));
   const Stop stop(*many);
-  if (lanes > 0) co_await many->ended.wait();
+  try {
+    if (many->lane_count > 0) co_await many->ended.wait();
+  } catch (...) {
+    many->cancel();
+    throw;
+  }
   if (many->stopped) std::rethrow_exception(many->stopped);
   co_return std::move(many->outcomes);
 }
@@ -207,6 +249,7 @@ asio::awaitable<InferenceResult> BayesianInferenceEngine::infer_mechanism(
 
 asio::awaitable<std::vector<LinkOutcome>> BayesianInferenceEngine::infer_mechanisms(
     std::vector<CausalLink> links, const InferOptions& options) {
+  if (!options.checkpoint_folder.empty()) check_names(links);
   auto many = std::make_shared<Many>();
   many->progress = options.progress;
   many->state.total = links.size();
@@ -224,7 +267,7 @@ asio::awaitable<std::vector<LinkOutcome>> BayesianInferenceEngine::infer_mechani
   }
   const std::size_t wanted =
       options.concurrency != 0 ? options.concurrency : pool_.config().max_workers + 1;
-  many->lanes = std::min(wanted, links.size());
+  many->lane_count = std::min(wanted, links.size());
   return infer_many(pool_, std::move(many));
 }
 

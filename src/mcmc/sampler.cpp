@@ -295,6 +295,9 @@ bool Sampler::finished() const noexcept {
 Status Sampler::stopped() const noexcept {
   return state_->stopped;
 }
+const SampleOptions& Sampler::options() const noexcept {
+  return state_->options;
+}
 std::size_t Sampler::completed_transitions() const noexcept {
   return state_->iteration * state_->chains.size() + state_->next_chain;
 }

@@ -23,8 +23,9 @@ struct FitSettings {
   std::size_t chains = 4;   ///< 2 to 64
   std::size_t warmup = 0;   ///< per chain; 0: 150, or 10 per parameter
   std::size_t draws = 250;  ///< per chain, in the first round; at least 100
-  std::size_t rounds = 3;   ///< 1: one try; 2: a fit that fails its checks is run again, twice
-                            ///< times as long; 3: after that by tempered SMC
+  std::size_t rounds = 3;   ///< 1: one try; 2: a fit that fails its checks is done by importance
+                            ///< sampling around its chains, and when the weights are bad run
+                            ///< again, twice as long; 3: after that by tempered SMC
   double target_ess = 0;    ///< stop a fit early when every parameter has this; 0: never
   double target_accept = 0.8;
   double se_limit = 0.1;  ///< largest error of a log marginal likelihood that is used
@@ -38,7 +39,8 @@ struct FitSettings {
   /// 0: 60 % of the lease's time for infer_mechanism, none elsewhere.
   std::chrono::milliseconds deadline{0};
   std::size_t checkpoint_every = 2000;  ///< transitions
-  std::string checkpoint_folder;        ///< empty: none. Existing files there are gone on from.
+  std::string checkpoint_folder;  ///< empty: none. Files there are gone on from, with the same
+                                  ///< options: others are a ConfigError that names the file
 };
 std::optional<std::string> find_fault(const FitSettings& settings);
 

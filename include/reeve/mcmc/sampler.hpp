@@ -85,6 +85,8 @@ class Sampler {
   std::size_t completed_transitions() const noexcept;
 
   Run result() const;
+  /// What it was made with, also after resume.
+  const SampleOptions& options() const noexcept;
 
   /// Everything needed to go on, as bytes. Cost: proportional to the draws so far.
   std::string checkpoint() const;
