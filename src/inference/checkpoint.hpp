@@ -18,6 +18,8 @@ class Checkpoints {
   std::optional<std::string> read(std::string_view mechanism, int round) const;
   /// Replaces it at once or not at all, whenever the process dies. Errors: Error.
   void write(std::string_view mechanism, int round, std::string_view bytes);
+  /// Removes one file.
+  void forget(std::string_view mechanism, int round) noexcept;
   /// Removes the files that were written or read: the link is done.
   void remove_all() noexcept;
 

@@ -51,6 +51,24 @@ std::optional<std::string> difference(const mcmc::SampleOptions& made,
   return std::nullopt;
 }
 
+mcmc::SampleOptions sample_options(const FitSettings& settings, std::size_t candidate, int round) {
+  mcmc::SampleOptions o;
+  o.chains = settings.chains;
+  o.warmup = settings.warmup;
+  o.draws = settings.draws;
+  o.seed = settings.seed + 1000003 * candidate;
+  o.target_accept = settings.target_accept;
+  o.target_ess = settings.target_ess;
+  o.checks = strict_checks();
+  if (round > 1) {
+    o.draws *= 2;
+    o.warmup = std::max<std::size_t>(300, 2 * o.warmup);
+    o.target_accept = std::max(o.target_accept, 0.9);
+    o.seed += 500009;
+  }
+  return o;
+}
+
 bool cut(const Fit& fit) {
   const Status status = fit.run->status();
   return status == Status::deadline || status == Status::cancelled;
@@ -83,6 +101,7 @@ class Fitter {
       densities_.push_back(density_of(data_, candidates_[i]));
       all.push_back(i);
     }
+    if (watch_.slowest_gradient.count() > 0) refuse_slow();
     sample(fits, all, 1);
     assess(data_, fits);
     for (int round = 2; round <= static_cast<int>(settings_.rounds); ++round) {
@@ -99,6 +118,17 @@ class Fitter {
   }
 
  private:
+  // CPU time, of the second evaluation: the first one meets cold caches.
+  void refuse_slow() const {
+    for (const auto& density : densities_) {
+      const std::vector<double> q(density.dimension(), 0.1);
+      std::vector<double> g(q.size());
+      density.evaluate(q, g);
+      const double from = cpu_seconds();
+      density.evaluate(q, g);
+      if (cpu_seconds() - from > 1e-6 * double(watch_.slowest_gradient.count())) throw TooSlow();
+    }
+  }
   void repeat(std::vector<Fit>& fits, const std::vector<std::size_t>& again, int round) {
     std::vector<std::size_t> longer;
     for (const std::size_t i : again) {
@@ -140,29 +170,14 @@ class Fitter {
     return cut_;
   }
 
-  mcmc::SampleOptions options_of(std::size_t candidate, int round) const {
-    mcmc::SampleOptions o;
-    o.chains = settings_.chains;
-    o.warmup = settings_.warmup;
-    o.draws = settings_.draws;
-    o.seed = settings_.seed + 1000003 * candidate;
-    o.target_accept = settings_.target_accept;
-    o.target_ess = settings_.target_ess;
-    o.checks = strict_checks();
-    if (round > 1) {
-      o.draws *= 2;
-      o.warmup = std::max<std::size_t>(300, 2 * o.warmup);
-      o.target_accept = std::max(o.target_accept, 0.9);
-      o.seed += 500009;
-    }
-    return o;
-  }
-
   // Advances all samplers; while there is a deadline, each in turn gets its share of what is left.
   void sample(std::vector<Fit>& fits, const std::vector<std::size_t>& which, int round) {
     std::vector<std::optional<mcmc::Sampler>> samplers(fits.size());
     std::vector<std::size_t> open = which;
-    for (const std::size_t i : which) samplers[i] = start(i, round);
+    if (watch_.sampled)
+      collect(samplers, which, round), open.clear();
+    else
+      for (const std::size_t i : which) samplers[i] = start(i, round);
     while (!open.empty() && !stopped()) {
       std::vector<std::size_t> left;
       for (std::size_t at = 0; at < open.size(); ++at) {
@@ -179,23 +194,23 @@ class Fitter {
       cut_ |= !samplers[i]->finished();
       if (!samplers[i]->finished())
         checkpoints_.write(candidates_[i].name(), round, samplers[i]->checkpoint());
-      finish(fits[i], *samplers[i], i, round);
+      finish(fits[i], *samplers[i], round);
       fits[i].seconds += cpu_seconds() - from;
     }
   }
 
-  mcmc::Sampler start(std::size_t i, int round) {
-    const mcmc::SampleOptions wanted = options_of(i, round);
-    if (auto bytes = checkpoints_.read(candidates_[i].name(), round)) {
-      mcmc::Sampler sampler = mcmc::Sampler::resume(densities_[i], *bytes);
-      if (const auto other = difference(sampler.options(), wanted))
-        throw ConfigError(fmt::format(
-            "the checkpoint {} was made with {}; use the same options, or remove the file to "
-            "start anew",
-            checkpoints_.path(candidates_[i].name(), round), *other));
-      return sampler;
+  void collect(std::vector<std::optional<mcmc::Sampler>>& samplers,
+               const std::vector<std::size_t>& which, int round) const {
+    bool all = true;
+    for (const std::size_t i : which) {
+      samplers[i] = watch_.sampled(i, round, densities_[i]);
+      all = all && samplers[i];
     }
-    return mcmc::Sampler(densities_[i], wanted);
+    if (!all) throw NotSampled();
+  }
+
+  mcmc::Sampler start(std::size_t i, int round) const {
+    return begin_sampling(densities_[i], candidates_[i], settings_, i, round, checkpoints_);
   }
 
   bool advance(mcmc::Sampler& sampler, std::size_t i, int round, std::size_t sharers) {
@@ -225,14 +240,14 @@ class Fitter {
   }
 
   // A run that was cut short says why; its draws are used as far as they go.
-  void finish(Fit& fit, const mcmc::Sampler& sampler, std::size_t i, int round) const {
+  void finish(Fit& fit, const mcmc::Sampler& sampler, int round) const {
     auto run = std::make_unique<mcmc::Run>(sampler.result());
     if (fit.run && !sampler.finished() && run->draws() < fit.run->draws()) return;
     fit.run = std::move(run);
     fit.rounds = round;
     if (!sampler.finished()) {
       const bool asked = watch_.until.stop.stop_requested();
-      fit.run->assess(options_of(i, round).checks, asked ? Status::cancelled : Status::deadline);
+      fit.run->assess(strict_checks(), asked ? Status::cancelled : Status::deadline);
     }
     no_marginal(fit);
     try {
@@ -318,6 +333,21 @@ double score(const Fit& fit) {
 }
 bool is_behind(const Fit& fit, double highest, double margin) {
   return fit.of_data.se < 1 && score(fit) + 6 * fit.of_data.se < highest - margin;
+}
+
+mcmc::Sampler begin_sampling(const mcmc::Density& density, const Mechanism& mechanism,
+                             const FitSettings& settings, std::size_t candidate, int round,
+                             const Checkpoints& files) {
+  const mcmc::SampleOptions wanted = sample_options(settings, candidate, round);
+  const auto bytes = files.read(mechanism.name(), round);
+  if (!bytes) return mcmc::Sampler(density, wanted);
+  mcmc::Sampler sampler = mcmc::Sampler::resume(density, *bytes);
+  if (const auto other = difference(sampler.options(), wanted))
+    throw ConfigError(fmt::format(
+        "the checkpoint {} was made with {}; use the same options, or remove the file to start "
+        "anew",
+        files.path(mechanism.name(), round), *other));
+  return sampler;
 }
 
 namespace {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <reeve/inference/infer.hpp>
 #include <reeve/mcmc/sampler.hpp>
 #include <stop_token>
@@ -12,11 +13,27 @@
 
 namespace reeve::inference {
 
+struct NotSampled {};
+struct TooSlow {};
+
+class Checkpoints;
+/// A round of a candidate: from its file when there is one, otherwise from the beginning.
+///
+/// Errors: ConfigError for a file that was made with other options.
+mcmc::Sampler begin_sampling(const mcmc::Density& density, const Mechanism& mechanism,
+                             const FitSettings& settings, std::size_t candidate, int round,
+                             const Checkpoints& files);
+
 /// What the fits ask and tell while they run.
 struct Watch {
   mcmc::StopWhen until;                                    ///< of the whole link
   std::function<bool()> should_stop;                       ///< asked between slices; may be empty
   std::function<void(double, std::string_view)> progress;  ///< percent; may be empty
+  /// Gives samplers that others have run, by candidate and round; nothing: NotSampled is thrown
+  /// when it was asked for all that are needed next. Empty: samplers are run here.
+  std::function<std::optional<mcmc::Sampler>(std::size_t, int, const mcmc::Density&)> sampled;
+  /// TooSlow is thrown when a gradient takes more CPU time. Zero: never.
+  std::chrono::microseconds slowest_gradient{0};
 };
 
 /// A fit with its draws, before they are summed up.

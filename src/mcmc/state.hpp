@@ -34,6 +34,9 @@ struct Sampler::State {
   void learn_fisher(std::size_t chain, double accept);
   void learn_windows(std::size_t chain, double accept);
   void end_iteration();
+  bool sample_one(std::size_t chain, detail::Poll& poll, DrawStats& stats);
+  void keep(std::size_t chain, const DrawStats& stats);
+  void check_chain(std::size_t chain) const;
   bool enough() const;
 
   /// Every field that changes, in order, to or from an archive.

@@ -18,6 +18,13 @@ enum class KeepDraws { none, best, all };
 /// Which fits get a PSIS-LOO.
 enum class LooOf { none, best_and_null, all };
 
+/// Whether the chains of one link may run on several workers.
+enum class Split {
+  automatic,  ///< when a gradient costs more than a millisecond
+  never,
+  always
+};
+
 /// What a worker needs to know to infer one link. Travels as it is.
 struct FitSettings {
   std::size_t chains = 4;   ///< 2 to 64
@@ -57,6 +64,9 @@ class InferOptions : public FitSettings {
   std::vector<Mechanism> candidates;  ///< empty: default_mechanisms()
   ByteSize memory{0};                 ///< of one link, below the pool's limit; 0: the pool's
   std::size_t concurrency = 0;        ///< links at a time; 0: the pool's workers and one more
+  /// By an engine; the draws are the same either way. Each warm-up and each chain is a task with a
+  /// lease of its own. With a target_ess, and on a lease that you hold, links are never split.
+  Split split = Split::automatic;
   std::size_t retries = 0;  ///< after the loss or crash of a worker; goes on from the checkpoint
   std::function<void(const LinkProgress&)> progress;  ///< on the engine's executor
 };
