@@ -16,10 +16,22 @@ void render(int milliseconds) {
   std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
 }
 
-asio::awaitable<void> work(reeve::ResourcePool pool, std::string name, int& left) {
-  auto worker = co_await pool.acquire_worker(name);
+asio::awaitable<void> render_on(reeve::WorkerLease worker, int& left) {
   co_await worker.run<&render>(250);
   --left;
+}
+
+void rethrow(std::exception_ptr failure) {
+  if (failure) std::rethrow_exception(failure);
+}
+
+// One after the other, so that the first scene has the first worker.
+asio::awaitable<void> hire(reeve::ResourcePool pool, int& left) {
+  const auto executor = co_await asio::this_coro::executor;
+  for (const char* scene : {"scene-1", "scene-2", "scene-3"}) {
+    auto worker = co_await pool.acquire_worker(scene);
+    asio::co_spawn(executor, render_on(std::move(worker), left), &rethrow);
+  }
 }
 
 // [monitor]
@@ -50,13 +62,9 @@ int main(int argc, char** argv) {
   config.worker_timeout = 30s;
   config.worker_memory = 256_MiB;
   reeve::ResourcePool pool(context.get_executor(), config);
-  const auto rethrow = [](std::exception_ptr failure) {
-    if (failure) std::rethrow_exception(failure);
-  };
   int left = 3;
-  for (const char* name : {"scene-1", "scene-2", "scene-3"})
-    asio::co_spawn(context, work(pool, name, left), rethrow);
-  asio::co_spawn(context, watch(pool, left), rethrow);
+  asio::co_spawn(context, hire(pool, left), &rethrow);
+  asio::co_spawn(context, watch(pool, left), &rethrow);
   context.run();
 }
 // [output]

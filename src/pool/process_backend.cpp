@@ -1,40 +1,33 @@
-// The link to the warden: commands out, reports in, bells to wake by.
+// What happens to process workers: starts, deaths, bells, and the loss of their warden.
 #include "pool/process_backend.hpp"
 
 #include <fmt/format.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/post.hpp>
-#include <cerrno>
 #include <cstring>
-#include <deque>
 #include <reeve/os/fd.hpp>
 #include <reeve/os/topology.hpp>
 
+#include "pool/board.hpp"
 #include "pool/core.hpp"
 #include "pool/mechanisms.hpp"
 #include "pool/pool_group.hpp"
 #include "pool/process_worker.hpp"
+#include "pool/warden_link.hpp"
 #include "process/launch.hpp"
-#include "process/protocol.hpp"
 
 namespace reeve::detail {
 namespace {
 
 namespace asio = boost::asio;
-using process::BoardHeader;
 using process::BoardSlot;
 using process::Command;
 using process::MessageKind;
 using process::Report;
 
-constexpr std::uint32_t slot_capacity = 4096 + 64;
-
-class ProcessBackend final : public Backend {
+class ProcessBackend final : public Backend, private LinkEvents {
  public:
   ProcessBackend(BackendEvents& events, std::weak_ptr<Core> owner, asio::any_io_executor executor,
                  async::QuietWait quiet, std::mutex& mutex, const ResourceConfig& config);
@@ -43,13 +36,14 @@ class ProcessBackend final : public Backend {
   std::shared_ptr<Worker> start(std::uint32_t slot, std::uint64_t incarnation,
                                 std::string_view device) override;
   void kill(std::uint32_t slot, std::uint64_t incarnation, Cause cause) override;
-  BoardSlot& cell(std::uint32_t slot) override { return slots_[slot]; }
-  bool watch(std::int64_t due) override;
+  BoardSlot& cell(std::uint32_t slot) override { return board_.slot(slot); }
+  bool watch(std::int64_t due) override {
+    board_.arm(due);
+    return true;
+  }
   bool watches() const noexcept override { return true; }
   Capabilities capabilities() const override;
-  void set_sleeping(bool sleeps) noexcept override {
-    hub_->program_sleeps.store(sleeps ? 1 : 0, std::memory_order_seq_cst);
-  }
+  void set_sleeping(bool sleeps) noexcept override { board_.set_sleeping(sleeps); }
   void detach() noexcept override;
 
  private:
@@ -60,23 +54,12 @@ class ProcessBackend final : public Backend {
   };
 
   PoolGroup make_group() const;
-  void make_board(const ResourceConfig& config);
+  Board make_board();
   void place(std::uint32_t slot, Command& command) const;
   void launch();
-  void listen();
-  void read_reports();
-  void handle(const Report& report);
+  void on_report(const Report& report) override;
+  void on_warden_ended() override;
   void listen_to(std::uint32_t slot, std::uint64_t incarnation);
-  void send(const Command& command, int channel, int bell);
-  bool post(const Command& command, int channel, int bell);
-  void flush();
-  void warden_lost(const char* how);
-
-  struct Outgoing {
-    Command command;
-    os::UniqueFd channel;
-    os::UniqueFd bell;
-  };
 
   BackendEvents& events_;
   std::weak_ptr<Core> owner_;
@@ -87,21 +70,12 @@ class ProcessBackend final : public Backend {
   PoolGroup group_;
   std::optional<os::Topology> topology_;
   process::WorkerSettings settings_;
-  os::UniqueFd board_fd_;
-  os::UniqueFd hub_fd_;
-  os::UniqueFd wake_;
-  std::size_t board_bytes_ = 0;
-  BoardHeader* board_ = nullptr;
-  BoardSlot* slots_ = nullptr;
-  process::HubPage* hub_ = nullptr;
-  std::optional<asio::posix::stream_descriptor> socket_;
-  pid_t warden_ = -1;
+  Board board_;
+  WardenLink link_;
   unsigned warden_threads_ = 0;
   ByteSize baseline_;
   std::vector<std::shared_ptr<Bell>> bells_;
   std::vector<std::uint64_t> living_;  // incarnation per slot, 0: none
-  std::deque<Outgoing> outbox_;
-  bool flushing_ = false;
 };
 
 ProcessBackend::ProcessBackend(BackendEvents& events, std::weak_ptr<Core> owner,
@@ -113,96 +87,35 @@ ProcessBackend::ProcessBackend(BackendEvents& events, std::weak_ptr<Core> owner,
       quiet_(quiet),
       mutex_(mutex),
       config_(config),
-      group_(make_group()) {
+      group_(make_group()),
+      board_(make_board()),
+      link_(*this, owner_, executor_, quiet_, mutex_) {
   if (config.bind != Bind::none) topology_.emplace(os::Topology::read());
-  make_board(config);
 }
 
 PoolGroup ProcessBackend::make_group() const {
   return config_.use_cgroup ? PoolGroup(os::find_own_cgroup()) : PoolGroup::declined();
 }
 
-void ProcessBackend::make_board(const ResourceConfig& config) {
-  const std::string text = settings_text(config);
-  settings_ = worker_settings(config, text.size());
-  enter_group(settings_, group_, config);
-  board_fd_ = os::UniqueFd(memfd_create("reeve-board", MFD_CLOEXEC));
-  hub_fd_ = os::UniqueFd(memfd_create("reeve-hub", MFD_CLOEXEC));
-  wake_ = os::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  board_bytes_ = process::board_bytes(slot_capacity, text.size());
-  if (!board_fd_ || !hub_fd_ || !wake_ ||
-      ftruncate(board_fd_.get(), static_cast<off_t>(board_bytes_)) != 0 ||
-      ftruncate(hub_fd_.get(), sizeof(process::HubPage)) != 0) {
-    throw_errno("making the pool's board");
-  }
-  void* board = mmap(nullptr, board_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, board_fd_.get(), 0);
-  void* hub =
-      mmap(nullptr, sizeof(process::HubPage), PROT_READ | PROT_WRITE, MAP_SHARED, hub_fd_.get(), 0);
-  if (board == MAP_FAILED || hub == MAP_FAILED) throw_errno("mapping the pool's board");
-  board_ = static_cast<BoardHeader*>(board);
-  board_->magic = process::board_magic;
-  board_->slot_count = slot_capacity;
-  board_->settings = settings_;
-  board_->armed_until.store(process::never);
-  slots_ = reinterpret_cast<BoardSlot*>(board_ + 1);
-  std::memcpy(static_cast<void*>(slots_ + slot_capacity), text.data(), text.size());
-  hub_ = static_cast<process::HubPage*>(hub);
-  hub_->program_sleeps.store(1);
+Board ProcessBackend::make_board() {
+  const std::string text = settings_text(config_);
+  settings_ = worker_settings(config_, text.size());
+  enter_group(settings_, group_, config_);
+  return Board(settings_, text);
 }
 
 ProcessBackend::~ProcessBackend() {
-  if (board_ != nullptr) munmap(board_, board_bytes_);
-  if (hub_ != nullptr) munmap(hub_, sizeof(process::HubPage));
   group_.remove();  // else by the warden, when it has buried everybody
 }
 
 void ProcessBackend::launch() {
-  process::Launched launched = process::launch_warden(board_fd_.get(), hub_fd_.get(), wake_.get());
-  warden_ = launched.pid;
-  board_->armed_until.store(process::never);
-  socket_.emplace(executor_, launched.socket.release());
-  socket_->non_blocking(true);
-  asio::post(executor_, [weak = owner_, this] {
-    if (const auto owner = weak.lock()) {
-      const std::lock_guard lock(mutex_);
-      listen();
-    }
-  });
+  process::Launched launched =
+      process::launch_warden(board_.fd(), board_.hub_fd(), board_.wake_fd());
+  board_.disarm();
+  link_.open(std::move(launched.socket), launched.pid);
 }
 
-void ProcessBackend::listen() {
-  if (!socket_) return;
-  socket_->async_wait(asio::posix::stream_descriptor::wait_read,
-                      [weak = owner_, this, warden = warden_,
-                       quiet = quiet_](const boost::system::error_code& error) {
-                        quiet.resumed();
-                        const auto owner = weak.lock();
-                        if (!owner) return;
-                        const std::lock_guard lock(mutex_);
-                        if (error || !socket_ || warden != warden_) return;
-                        read_reports();
-                        listen();
-                      });
-  quiet_.started();
-}
-
-void ProcessBackend::read_reports() {
-  for (;;) {
-    Report report{};
-    const ssize_t size = recv(socket_->native_handle(), &report, sizeof report, MSG_DONTWAIT);
-    if (size < 0 && errno == EINTR) continue;
-    if (size < 0 && errno == EAGAIN) return;
-    if (size <= 0) return warden_lost("its warden ended");
-    if (static_cast<std::size_t>(size) < sizeof report - process::tail_bytes) continue;
-    report.tail_size = std::min<std::uint32_t>(
-        report.tail_size, static_cast<std::uint32_t>(static_cast<std::size_t>(size) -
-                                                     (sizeof report - process::tail_bytes)));
-    handle(report);
-    if (!socket_) return;
-  }
-}
-
-void ProcessBackend::handle(const Report& report) {
+void ProcessBackend::on_report(const Report& report) {
   if (report.kind == MessageKind::hello) {
     warden_threads_ = report.threads;
     baseline_ = ByteSize{report.baseline};
@@ -238,18 +151,15 @@ void ProcessBackend::handle(const Report& report) {
 }
 
 // A warden that died took its workers along (PR_SET_PDEATHSIG); the next start makes a new one.
-void ProcessBackend::warden_lost(const char* how) {
-  socket_.reset();
-  warden_ = -1;
-  outbox_.clear();
-  board_->armed_until.store(process::never);
+void ProcessBackend::on_warden_ended() {
+  board_.disarm();
   // What PR_SET_PDEATHSIG does not reach, the group does. A killed group is not used again.
   if (!group_.path().empty()) {
     group_.kill();
     group_.remove();
     group_ = make_group();
     enter_group(settings_, group_, config_);
-    enter_group(board_->settings, group_, config_);
+    enter_group(board_.settings(), group_, config_);
   }
   for (std::uint32_t slot = 0; slot < living_.size(); ++slot) {
     const std::uint64_t incarnation = std::exchange(living_[slot], 0);
@@ -257,20 +167,20 @@ void ProcessBackend::warden_lost(const char* how) {
     bells_[slot]->stream.reset();
     Death death;
     death.cause = Cause::lost;
-    const process::LeaseWord word{slots_[slot].word.load()};
+    const process::LeaseWord word{board_.slot(slot).word.load()};
     if (word.cause() != Cause::active && word.cause() != Cause::none) death.cause = word.cause();
     death.by_signal = true;
     death.status = 9;
     death.tree_complete = false;
     death.dead_at = now_ns();
-    death.reason = how;
+    death.reason = "its warden ended";
     events_.on_died(slot, incarnation, std::move(death));
   }
 }
 
 std::shared_ptr<Worker> ProcessBackend::start(std::uint32_t slot, std::uint64_t incarnation,
                                               std::string_view device) {
-  if (!socket_) launch();
+  if (!link_.is_open()) launch();
   if (slot >= living_.size()) {
     living_.resize(slot + 1, 0);
     while (bells_.size() <= slot) bells_.push_back(std::make_shared<Bell>());
@@ -288,7 +198,7 @@ std::shared_ptr<Worker> ProcessBackend::start(std::uint32_t slot, std::uint64_t 
   command.slot = slot;
   command.incarnation = incarnation;
   place(slot, command);
-  send(command, worker->channel().fd(), bells_[slot]->stream->native_handle());
+  link_.send(command, worker->channel().fd(), bells_[slot]->stream->native_handle());
   return worker;
 }
 
@@ -327,79 +237,13 @@ void ProcessBackend::kill(std::uint32_t slot, std::uint64_t incarnation, Cause c
   command.slot = slot;
   command.incarnation = incarnation;
   command.cause = cause;
-  send(command, -1, -1);
-}
-
-void ProcessBackend::send(const Command& command, int channel, int bell) {
-  if (outbox_.empty() && post(command, channel, bell)) return;
-  Outgoing item{command, {}, {}};
-  if (channel >= 0) {
-    item.channel = os::UniqueFd(fcntl(channel, F_DUPFD_CLOEXEC, 0));
-    item.bell = os::UniqueFd(fcntl(bell, F_DUPFD_CLOEXEC, 0));
-    if (!item.channel || !item.bell) throw_errno("duplicating a worker's descriptors");
-  }
-  outbox_.push_back(std::move(item));
-  flush();
-}
-
-// One frame to the warden; false if its queue is full. A warden that is gone is noticed by the
-// reader.
-bool ProcessBackend::post(const Command& command, int channel, int bell) {
-  iovec part{const_cast<Command*>(&command), sizeof command};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {};
-  if (channel >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(2 * sizeof(int));
-    const int fds[2] = {channel, bell};
-    std::memcpy(CMSG_DATA(header), fds, sizeof fds);
-  }
-  for (;;) {
-    const ssize_t sent = sendmsg(socket_->native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent >= 0 || (errno != EINTR && errno != EAGAIN && errno != ENOBUFS)) return true;
-    if (errno != EINTR) return false;
-  }
-}
-
-void ProcessBackend::flush() {
-  while (!outbox_.empty() && socket_) {
-    const Outgoing& item = outbox_.front();
-    if (post(item.command, item.channel.get(), item.bell.get())) {
-      outbox_.pop_front();
-      continue;
-    }
-    if (std::exchange(flushing_, true)) return;
-    socket_->async_wait(asio::posix::stream_descriptor::wait_write,
-                        [weak = owner_, this](const boost::system::error_code&) {
-                          const auto owner = weak.lock();
-                          if (!owner) return;
-                          const std::lock_guard lock(mutex_);
-                          flushing_ = false;
-                          flush();
-                        });
-    return;
-  }
-}
-
-bool ProcessBackend::watch(std::int64_t due) {
-  if (board_->armed_until.load(std::memory_order_seq_cst) > due) {
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const auto n = write(wake_.get(), &one, sizeof one);
-  }
-  return true;
+  link_.send(command);
 }
 
 void ProcessBackend::detach() noexcept {
   // The warden sees the end of its socket and kills everything that is left.
-  socket_.reset();
+  link_.close();
   bells_.clear();
-  outbox_.clear();
 }
 
 Capabilities ProcessBackend::capabilities() const {

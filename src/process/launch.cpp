@@ -15,8 +15,10 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <cstring>
 #include <new>
 #include <reeve/base/error.hpp>
+#include <vector>
 
 #include "process/protocol.hpp"
 
@@ -43,8 +45,9 @@ namespace {
 
 constexpr std::size_t stack_bytes = 64 * 1024;
 
-struct Plan {              // in memory that both children share with the program
-  int fds[4];              // socket, board, hub, wake
+struct Plan {  // in memory that both children share with the program
+  int fds[4];  // socket, board, hub, wake
+  char* const* environment;
   std::byte* inner_stack;  // its lowest address
   pid_t warden = -1;
   int error = 0;
@@ -89,7 +92,7 @@ REEVE_NOT_INSTRUMENTED int run_warden(void* argument) {
   syscall(SYS_rt_sigaction, SIGCHLD, standard, nullptr, signal_set_bytes);
   syscall(SYS_rt_sigaction, SIGPIPE, standard, nullptr, signal_set_bytes);
   const char* arguments[] = {warden_name, nullptr};
-  syscall(SYS_execve, "/proc/self/exe", arguments, environ);
+  syscall(SYS_execve, "/proc/self/exe", arguments, plan.environment);
   plan.error = errno;
   return 127;
 }
@@ -101,9 +104,25 @@ REEVE_NOT_INSTRUMENTED int run_intermediate(void* argument) {
   return 0;
 }
 
+// The warden resolves every symbol before it forks: else each worker would look its own up again,
+// in every library's tables, and write a copy of the page that it notes them in.
+std::vector<char*> warden_environment() {
+  static char bind_now[] = "LD_BIND_NOW=reeve";
+  std::vector<char*> result;
+  bool is_set = false;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    is_set = is_set || std::strncmp(*entry, "LD_BIND_NOW=", 12) == 0;
+    result.push_back(*entry);
+  }
+  if (!is_set) result.push_back(bind_now);
+  result.push_back(nullptr);
+  return result;
+}
+
 }  // namespace
 
 Launched launch_warden(int board, int hub, int wake) {
+  const std::vector<char*> environment = warden_environment();
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
     throw_errno("socketpair for the warden");
@@ -114,8 +133,8 @@ Launched launch_warden(int board, int hub, int wake) {
       mmap(nullptr, memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw_errno("mmap of the launch stacks");
   auto* const stacks = static_cast<std::byte*>(memory);
-  auto* const shared =
-      new (stacks + 2 * stack_bytes) Plan{{theirs.get(), board, hub, wake}, stacks};
+  auto* const shared = new (stacks + 2 * stack_bytes)
+      Plan{{theirs.get(), board, hub, wake}, environment.data(), stacks};
   // A handler of the program must not run in the children, which share its memory.
   sigset_t all, before;
   sigfillset(&all);

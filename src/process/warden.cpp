@@ -26,14 +26,6 @@
 namespace reeve::process {
 namespace {
 
-// Descriptors above own_fds_from are the warden's; a worker closes them all in one call.
-int move_up(int fd) {
-  const int moved = fcntl(fd, F_DUPFD_CLOEXEC, own_fds_from);
-  if (moved < 0) return fd;
-  close(fd);
-  return moved;
-}
-
 int only_connected_socket(int fd) {
   ucred peer{};
   socklen_t size = sizeof peer;
@@ -79,6 +71,15 @@ void watch(int epoll, int fd, Source source, std::uint32_t slot = 0,
 
 }  // namespace
 
+// Descriptors above own_fds_from are the warden's; a worker closes them all in one call.
+int move_up(int fd) {
+  if (fd < 0) return fd;
+  const int moved = fcntl(fd, F_DUPFD_CLOEXEC, own_fds_from);
+  if (moved < 0) return fd;
+  close(fd);
+  return moved;
+}
+
 std::int64_t monotonic_ns() noexcept {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -88,6 +89,8 @@ std::int64_t monotonic_ns() noexcept {
 Warden::Warden() {
   prctl(PR_SET_NAME, warden_name);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
+  const char* const bound = std::getenv("LD_BIND_NOW");
+  if (bound != nullptr && std::strcmp(bound, "reeve") == 0) unsetenv("LD_BIND_NOW");
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
     files.rlim_cur = files.rlim_max;
@@ -143,6 +146,7 @@ void Warden::adopt_descriptors() {
 
 void Warden::run() {
   say_hello();
+  prepare_workers();
   for (;;) {
     epoll_event events[64];
     const int count = epoll_wait(epoll_, events, 64, -1);
@@ -235,7 +239,7 @@ void Warden::say_hello() {
   Report hello{};
   hello.kind = MessageKind::hello;
   hello.threads = static_cast<std::uint32_t>(os::thread_count_self());
-  hello.baseline = os::vm_data_self();
+  hello.baseline = data_bytes();
   if (hello.threads > 1) settings_.exec_each = 1;  // forking would copy locks that others hold
   send(hello);
 }

@@ -16,12 +16,11 @@ namespace reeve::process {
 struct Ward {
   pid_t pid = 0;  // 0: nobody
   std::uint64_t incarnation = 0;
-  int statm_fd = -1;
+  int statm_fd = -1;  // opened when first looked at: a third of a start goes into /proc
   int children_fd = -1;
   int channel_fd = -1;
-  int output_fd = -1;  // read end of captured stdout and stderr
-  std::string tail;    // the last bytes of its output
-  std::uint64_t shared_baseline = 0;
+  int output_fd = -1;           // read end of captured stdout and stderr
+  std::string tail;             // the last bytes of its output
   std::uint64_t overcount = 0;  // pages that a forked child shares with it, found by a closer look
   std::int64_t next_look = 0;
   std::int64_t look_interval = 0;
@@ -59,6 +58,9 @@ class Warden {
   // warden_spawn.cpp: making workers.
   void spawn(const Command& command, int channel, int bell);
   [[noreturn]] void become_worker(const Command& command, int channel, int bell, int output);
+  void prepare_workers();
+  pid_t fork_worker();
+  std::uint64_t data_bytes();
   void open_books(Ward& ward, pid_t pid, int channel, int output);
   void open_cgroup(Ward& ward, std::uint32_t slot);
 
@@ -67,6 +69,7 @@ class Warden {
   std::int64_t look_at(std::uint32_t slot, std::int64_t now);
   bool over_memory(std::uint32_t slot, std::uint64_t limit);
   std::uint64_t measure(Ward& ward, std::uint32_t& descendants);
+  static bool has_children(Ward& ward);
   void arm(std::int64_t when);
 
   // warden_bury.cpp: killing and reaping.
@@ -94,7 +97,16 @@ class Warden {
   int signals_ = -1;
   int program_ = -1;  // pidfd of the program
   bool outbox_watched_ = false;
+  int oom_score_fd_ = -1;
+  std::string own_oom_score_;
+  std::string worker_oom_score_;
+  std::uint64_t shared_baseline_ = 0;  // bytes of files and shared memory that any worker maps
+  std::uint64_t data_bytes_ = 0;       // VmData when the heap was `heap_bytes_` large
+  std::size_t heap_bytes_ = 0;
 };
+
+/// `fd`, or a copy above the descriptors that workers keep; `fd` is closed then.
+int move_up(int fd);
 
 /// Monotonic time in ns, as on the board.
 std::int64_t monotonic_ns() noexcept;

@@ -41,11 +41,9 @@ void Warden::kill(std::uint32_t slot, Cause cause) {
   if (!by_group) {
     // First the worker; what it leaves comes to us when it is reaped. Only if it cannot die now
     // (state D) are its children still below it.
-    char children[8];
-    const bool has_children = pread(ward.children_fd, children, sizeof children, 0) > 0;
+    ward.had_children = has_children(ward);
     ::kill(ward.pid, SIGKILL);
-    if (has_children) ward.descendants_killed = kill_tree(ward.pid);
-    ward.had_children = has_children;
+    if (ward.had_children) ward.descendants_killed = kill_tree(ward.pid);
   }
   send(report(MessageKind::revoked, slot));
 }

@@ -1,5 +1,6 @@
 // The warden makes a worker: one fork, a dozen system calls, no program to load.
 #include <fcntl.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -12,6 +13,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <reeve/codec/function_id.hpp>
+#include <reeve/os/proc.hpp>
 
 #include "process/tree.hpp"
 #include "process/warden.hpp"
@@ -41,7 +44,7 @@ void Warden::spawn(const Command& command, int channel, int bell) {
   slots_[command.slot].memory_used.store(0, std::memory_order_relaxed);
   slots_[command.slot].memory_peak.store(0, std::memory_order_relaxed);
   open_cgroup(ward, command.slot);
-  const pid_t pid = fork();
+  const pid_t pid = fork_worker();
   if (pid == 0) become_worker(command, channel, bell, output[1]);
   if (output[1] >= 0) close(output[1]);
   if (pid < 0) {
@@ -64,25 +67,45 @@ void Warden::spawn(const Command& command, int channel, int bell) {
 
 void Warden::open_books(Ward& ward, pid_t pid, int channel, int output) {
   ward.pid = pid;
-  char path[64];
-  std::snprintf(path, sizeof path, "/proc/%d/statm", pid);
-  const auto raise = [](int fd) {
-    if (fd < 0) return fd;
-    const int high = fcntl(fd, F_DUPFD_CLOEXEC, own_fds_from);
-    if (high < 0) return fd;
-    close(fd);
-    return high;
-  };
-  ward.statm_fd = raise(open(path, O_RDONLY | O_CLOEXEC));
-  std::snprintf(path, sizeof path, "/proc/%d/task/%d/children", pid, pid);
-  ward.children_fd = raise(open(path, O_RDONLY | O_CLOEXEC));
   ward.channel_fd = fcntl(channel, F_DUPFD_CLOEXEC, own_fds_from);
-  ward.output_fd = raise(output);
+  ward.output_fd = move_up(output);
   if (ward.output_fd >= 0) fcntl(ward.output_fd, F_SETFL, O_NONBLOCK);
-  std::uint64_t own = 0;
-  // Taken from ourselves: the worker maps the same files, and more as it touches them.
-  if (!memory_of(getpid(), own, ward.shared_baseline)) ward.shared_baseline = 0;
-  ward.shared_baseline += 8u << 20;
+}
+
+// What every worker would else find out for itself.
+void Warden::prepare_workers() {
+  codec::program_id();  // reads the table of modules
+  oom_score_fd_ = move_up(open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC));
+  char own[16] = {};
+  if (read(oom_score_fd_, own, sizeof own - 1) > 0) own_oom_score_ = own;
+  worker_oom_score_ = std::to_string(settings_.oom_score);
+  std::uint64_t private_bytes = 0;
+  // The worker maps the same files, and more as it touches them.
+  if (!memory_of(self_, private_bytes, shared_baseline_)) shared_baseline_ = 0;
+  shared_baseline_ += 8u << 20;
+}
+
+// A worker inherits its score for the kernel's out-of-memory killer; to write it there would cost
+// it a directory of /proc.
+pid_t Warden::fork_worker() {
+  const auto set_score = [this](const std::string& score) {
+    [[maybe_unused]] const auto n = pwrite(oom_score_fd_, score.data(), score.size(), 0);
+  };
+  data_bytes();
+  set_score(worker_oom_score_);
+  const pid_t pid = fork();
+  if (pid != 0) set_score(own_oom_score_);
+  return pid;
+}
+
+// VmData, read again only when the heap has grown: the text of /proc/self/status is long.
+std::uint64_t Warden::data_bytes() {
+  const struct mallinfo2 heap = mallinfo2();
+  if (data_bytes_ == 0 || heap.arena + heap.hblkhd != heap_bytes_) {
+    heap_bytes_ = heap.arena + heap.hblkhd;
+    data_bytes_ = os::vm_data_self();
+  }
+  return data_bytes_;
 }
 
 void Warden::open_cgroup(Ward& ward, std::uint32_t slot) {
@@ -126,7 +149,7 @@ void Warden::become_worker(const Command& command, int channel, int bell, int ou
   }
   syscall(SYS_close_range, static_cast<unsigned>(own_fds_from), ~0u, 0u);
   if (command.bind != 0) sched_setaffinity(0, sizeof command.cpus, &command.cpus);
-  enter_worker(settings_, settings_text_.c_str());
+  enter_worker(settings_, settings_text_.c_str(), data_bytes_);
 }
 
 }  // namespace reeve::process

@@ -1,4 +1,5 @@
 // The warden's watch over deadlines and memory: it sleeps unless a lease is active.
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -123,9 +124,23 @@ bool Warden::over_memory(std::uint32_t slot, std::uint64_t limit) {
   return used > limit;
 }
 
+bool Warden::has_children(Ward& ward) {
+  if (ward.children_fd < 0) {
+    char path[64];
+    std::snprintf(path, sizeof path, "/proc/%d/task/%d/children", ward.pid, ward.pid);
+    ward.children_fd = move_up(open(path, O_RDONLY | O_CLOEXEC));
+  }
+  char children[16];
+  return pread(ward.children_fd, children, sizeof children, 0) > 0;
+}
+
 std::uint64_t Warden::measure(Ward& ward, std::uint32_t& descendants) {
   static const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
   char text[128];
+  if (ward.statm_fd < 0) {
+    std::snprintf(text, sizeof text, "/proc/%d/statm", ward.pid);
+    ward.statm_fd = move_up(open(text, O_RDONLY | O_CLOEXEC));
+  }
   const ssize_t size = pread(ward.statm_fd, text, sizeof text - 1, 0);
   if (size <= 0) return 0;
   text[size] = '\0';
@@ -134,7 +149,7 @@ std::uint64_t Warden::measure(Ward& ward, std::uint32_t& descendants) {
   const std::uint64_t resident = std::strtoull(at, &at, 10) * page;
   const std::uint64_t shared = std::strtoull(at, &at, 10) * page;
   std::uint64_t used = resident - std::min(resident, shared);
-  std::uint64_t mapped = shared - std::min(shared, ward.shared_baseline);
+  std::uint64_t mapped = shared - std::min(shared, shared_baseline_);
   if (mapped > (1u << 20)) {
     struct stat channel{};
     if (fstat(ward.channel_fd, &channel) == 0) {
@@ -144,9 +159,8 @@ std::uint64_t Warden::measure(Ward& ward, std::uint32_t& descendants) {
   }
   // Far from the limit a look at the children each fourth time is enough.
   constexpr std::int64_t far = 100'000'000;
-  char children[16];
   const bool skip = ward.look_interval == far && ++ward.looks % 4 != 0 && !ward.had_children;
-  ward.had_children = !skip && pread(ward.children_fd, children, sizeof children, 0) > 0;
+  ward.had_children = !skip && has_children(ward);
   if (ward.had_children) {
     std::vector<pid_t> tree;
     list_descendants(ward.pid, tree);

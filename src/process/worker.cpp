@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <reeve/os/proc.hpp>
 
 #include "process/protocol.hpp"
 #include "process/worker_loop.hpp"
@@ -49,16 +50,7 @@ void apply_text(const char* text, std::size_t size) {
   }
 }
 
-void write_oom_score(int score) {
-  char text[16];
-  const int size = std::snprintf(text, sizeof text, "%d", score);
-  const int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return;
-  [[maybe_unused]] const auto n = write(fd, text, static_cast<std::size_t>(size));
-  close(fd);
-}
-
-[[noreturn]] void serve(const WorkerSettings& settings) {
+[[noreturn]] void serve(const WorkerSettings& settings, std::uint64_t data_bytes) {
   for (const int fd : {worker_channel_fd, worker_bell_fd, worker_hub_fd}) {
     fcntl(fd, F_SETFD, FD_CLOEXEC);
   }
@@ -74,13 +66,13 @@ void write_oom_score(int score) {
   }
   if (settings.drop_capabilities != 0) drop_capabilities();
   WorkerLoop loop(*static_cast<ChannelHeader*>(channel), *static_cast<const HubPage*>(hub),
-                  settings);
+                  settings, data_bytes);
   loop.run();
 }
 
 }  // namespace
 
-void enter_worker(const WorkerSettings& settings, const char* text) {
+void enter_worker(const WorkerSettings& settings, const char* text, std::uint64_t data_bytes) {
   prctl(PR_SET_NAME, worker_name);
   sigset_t none;
   sigemptyset(&none);
@@ -91,14 +83,13 @@ void enter_worker(const WorkerSettings& settings, const char* text) {
   setrlimit(RLIMIT_CORE, &no_core);
   if (settings.file_mask >= 0) umask(static_cast<mode_t>(settings.file_mask));
   if (settings.nice != 0) setpriority(PRIO_PROCESS, 0, settings.nice);
-  write_oom_score(settings.oom_score);
   apply_text(text, settings.text_bytes);
   if (settings.exec_each != 0) {
     char* arguments[] = {const_cast<char*>(worker_name), nullptr};
     execv("/proc/self/exe", arguments);
     _exit(126);
   }
-  serve(settings);
+  serve(settings, data_bytes);
 }
 
 void enter_executed_worker() {
@@ -111,7 +102,7 @@ void enter_executed_worker() {
   }
   const WorkerSettings settings = static_cast<const ChannelHeader*>(page)->settings;
   munmap(page, channel_header_bytes);
-  serve(settings);
+  serve(settings, os::vm_data_self());
 }
 
 }  // namespace reeve::process

@@ -6,8 +6,9 @@
 namespace reeve::process {
 
 /// Makes this freshly forked child a worker and serves calls for ever. `text` is the board's text
-/// part (working directory and environment).
-[[noreturn]] void enter_worker(const WorkerSettings& settings, const char* text);
+/// part (working directory and environment), `data_bytes` VmData at the fork.
+[[noreturn]] void enter_worker(const WorkerSettings& settings, const char* text,
+                               std::uint64_t data_bytes);
 
 /// The same in a process that was started by exec; settings come from the inherited descriptors.
 [[noreturn]] void enter_executed_worker();

@@ -49,8 +49,13 @@ void on_no_memory() {
 
 }  // namespace
 
-WorkerLoop::WorkerLoop(ChannelHeader& channel, const HubPage& hub, const WorkerSettings& settings)
-    : channel_(channel), hub_(hub), settings_(settings), data_limit_(settings.data_limit) {
+WorkerLoop::WorkerLoop(ChannelHeader& channel, const HubPage& hub, const WorkerSettings& settings,
+                       std::uint64_t data_bytes)
+    : channel_(channel),
+      hub_(hub),
+      settings_(settings),
+      data_limit_(settings.data_limit),
+      data_at_start_(data_bytes) {
   auto* base = reinterpret_cast<std::byte*>(&channel) + channel_header_bytes;
   area_ = {base, settings.channel_bytes - channel_header_bytes};
   struct stat file{};
@@ -75,7 +80,7 @@ WorkerLoop::WorkerLoop(ChannelHeader& channel, const HubPage& hub, const WorkerS
 }
 
 void WorkerLoop::run() {
-  channel_.data_bytes = data_at_start_ = os::vm_data_self();
+  channel_.data_bytes = data_at_start_;
   channel_.phase.store(static_cast<std::uint32_t>(WorkerPhase::idle), std::memory_order_release);
   std::uint32_t seen = 1;  // setting itself up was the first request
   answer(seen);

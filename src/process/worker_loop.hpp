@@ -15,7 +15,8 @@ namespace reeve::process {
 
 class WorkerLoop final : public TaskContext {
  public:
-  WorkerLoop(ChannelHeader& channel, const HubPage& hub, const WorkerSettings& settings);
+  WorkerLoop(ChannelHeader& channel, const HubPage& hub, const WorkerSettings& settings,
+             std::uint64_t data_bytes);
 
   [[noreturn]] void run();
 
@@ -45,7 +46,7 @@ class WorkerLoop final : public TaskContext {
   std::uint64_t reply_from_ = 0;
   std::uint64_t data_limit_ = 0;
   std::uint64_t calls_ = 0;
-  std::uint64_t data_at_start_ = 0;
+  std::uint64_t data_at_start_;
   std::uint64_t files_at_start_ = 0;  // soft RLIMIT_NOFILE
   std::int64_t last_ring_ = 0;
   std::int64_t gap_ = 0;  // between calls, of late

@@ -144,8 +144,8 @@ class Chaos {
   }
 
  private:
-  /// A child of the warden that is no worker yet is left alone: stopped there it would hold the
-  /// warden's socket open for ever.
+  /// A child of the warden that is no worker yet is left alone: stopped there it would stay when
+  /// the warden is killed.
   void disturb(int pid, int what) {
     const auto is_called = [](int process, const char* name) {
       return process > 1 && read_text("/proc/" + std::to_string(process) + "/comm") == name;

@@ -349,6 +349,15 @@ Belongings belongings(int warden) {
           resident_of(getpid()) + resident_of(warden)};
 }
 
+// The warden opens a worker's files when it first looks at it, which is soon after the lease began.
+bool has_looked(int warden) {
+  const std::filesystem::path files = "/proc/" + std::to_string(warden) + "/fd";
+  return std::ranges::any_of(std::filesystem::directory_iterator(files), [](const auto& entry) {
+    std::error_code gone;
+    return std::filesystem::read_symlink(entry.path(), gone).filename() == "children";
+  });
+}
+
 void crash_many_times(int count) {
   asio::io_context context;
   ResourceConfig config = small_config();
@@ -360,7 +369,10 @@ void crash_many_times(int count) {
     for (int i = 0; i < times; ++i) {
       EXPECT_TRUE(error_of<WorkerCrashedError>(context, call_once<&call_abort>(pool, "crash")));
     }
-    EXPECT_EQ(run_in(context, call_once<&warden_pid>(pool, "who")), warden);
+    auto lease = run_in(context, hold(pool, "who"));
+    EXPECT_EQ(run_in(context, lease->run<&warden_pid>()), warden);
+    EXPECT_TRUE(run_until(context, [&] { return has_looked(warden); }));
+    lease.reset();
     EXPECT_TRUE(run_until(context, settled));
   };
   crash_some(20);  // buffers find their size

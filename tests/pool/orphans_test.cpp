@@ -1,6 +1,10 @@
 // Nothing outlives the program, and the pool outlives its warden (scenarios 48, 49, 50, 53).
+#include <sys/syscall.h>
+
 #include <algorithm>
+#include <filesystem>
 #include <random>
+#include <reeve/os/fd.hpp>
 
 #include "tests/pool/scenario_support.hpp"
 
@@ -146,6 +150,33 @@ TEST(PoolOrphans, death_of_the_warden_between_leases) {
   kill(parent_pid(worker), SIGKILL);
   ASSERT_TRUE(run_until(context, [&] { return pool.status().deaths.lost == 2; }));
   ASSERT_TRUE(run_until(context, [&] { return !is_alive(worker); }));
+  EXPECT_EQ(run_in(context, call_double(pool, 4)), 8);
+}
+
+/// Our own copies of every socket that process `pid` holds.
+std::vector<os::UniqueFd> share_sockets_of(int pid) {
+  std::vector<os::UniqueFd> shared;
+  const os::UniqueFd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  for (const auto& entry :
+       std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/fd")) {
+    const std::string target = std::filesystem::read_symlink(entry.path()).string();
+    if (!target.starts_with("socket:")) continue;
+    const int number = std::stoi(entry.path().filename().string());
+    shared.emplace_back(static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), number, 0)));
+  }
+  return shared;
+}
+
+// 49: what the warden had just forked may be stopped, and then holds its socket open.
+TEST(PoolOrphans, death_of_a_warden_whose_socket_stays_open) {
+  asio::io_context context;
+  ResourcePool pool(context.get_executor(), small_config());
+  run_in(context, pool.warm_up(1));
+  const int warden = parent_pid(pool.status().workers.front().pid);
+  const auto held = share_sockets_of(warden);
+  if (held.empty() || held.front().get() < 0) GTEST_SKIP() << "pidfd_getfd is not allowed here";
+  kill(warden, SIGKILL);
+  EXPECT_TRUE(run_until(context, [&] { return pool.status().deaths.lost == 1; }));
   EXPECT_EQ(run_in(context, call_double(pool, 4)), 8);
 }
 

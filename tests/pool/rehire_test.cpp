@@ -8,6 +8,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 
+#include <fstream>
 #include <reeve/audit.hpp>
 
 #include "tests/pool/pool_test_support.hpp"
@@ -58,6 +59,13 @@ TEST(PoolRehire, a_worker_that_dies_idle_is_replaced_under_its_lease) {
   expect_audit_holds(pool);
 }
 
+bool is_stopped(int pid) {
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string text;
+  std::getline(stat, text);
+  return text.find(") T ") != std::string::npos;
+}
+
 // The request lies in the channel of a worker that is stopped before it can read it.
 TEST(PoolRehire, a_call_that_never_began_is_sent_to_the_next_worker) {
   asio::io_context context;
@@ -65,7 +73,7 @@ TEST(PoolRehire, a_call_that_never_began_is_sent_to_the_next_worker) {
   auto lease = run_in(context, hold(pool, "unread"));
   const int first = lease->pid();
   kill(first, SIGSTOP);
-  usleep(20'000);
+  ASSERT_TRUE(run_until(context, [&] { return is_stopped(first); }));
   std::optional<int> sum;
   asio::co_spawn(
       context,
@@ -156,8 +164,13 @@ TEST(PoolRehire, a_lease_may_end_while_its_worker_starts) {
   }
 }
 
+void touch(const std::string& path) {
+  close(open(path.c_str(), O_CREAT | O_CLOEXEC, 0600));
+}
 void hang_if_told(std::string path) {
-  if (access(path.c_str(), F_OK) == 0) pause();
+  if (access(path.c_str(), F_OK) != 0) return;
+  touch(path + ".obeyed");
+  pause();
 }
 void throw_if_told(std::string path) {
   if (access(path.c_str(), F_OK) == 0) throw std::runtime_error("told to throw");
@@ -166,8 +179,12 @@ void throw_if_told(std::string path) {
 /// While the file is there the initializers above fail.
 class Order {
  public:
-  ~Order() { unlink(path.c_str()); }
-  void give() const { close(open(path.c_str(), O_CREAT | O_CLOEXEC, 0600)); }
+  ~Order() {
+    unlink(path.c_str());
+    unlink((path + ".obeyed").c_str());
+  }
+  void give() const { touch(path); }
+  bool is_obeyed() const { return access((path + ".obeyed").c_str(), F_OK) == 0; }
   const std::string path = "/tmp/reeve-rehire-" + std::to_string(getpid());
 };
 
@@ -244,7 +261,7 @@ TEST(PoolRehire, others_do_not_wait_for_it) {
   const int first = lease->pid();
   kill(first, SIGKILL);
   ASSERT_TRUE(run_until(context, [&] { return lease->pid() != first; }));
-  usleep(50'000);
+  ASSERT_TRUE(run_until(context, [&] { return order.is_obeyed(); }));
   unlink(order.path.c_str());
   expect_pool_works(context, pool);
   EXPECT_FALSE(lease->revoked());
@@ -267,7 +284,6 @@ TEST(PoolRehire, the_deadline_stays_that_of_the_grant) {
   config.worker_timeout = 400ms;
   ResourcePool pool(context.get_executor(), config);
   auto lease = run_in(context, hold(pool, "late"));
-  usleep(200'000);
   kill_worker_of(context, *lease);
   EXPECT_TRUE(run_until(context, [&] { return lease->revoked(); }));
   try {

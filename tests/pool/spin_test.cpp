@@ -54,7 +54,8 @@ TEST(Spin, short_calls_are_answered_with_and_without) {
   }
 }
 
-// 300 ms of waiting after a burst: neither side spends more than a fraction of it.
+// Real processes and clocks, 300 ms of waiting after a burst: neither
+// side spends more than a fraction of it.
 TEST(Spin, nobody_looks_for_long) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), small_config());

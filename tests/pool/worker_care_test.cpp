@@ -144,10 +144,26 @@ TEST(PoolSurroundings, are_those_of_the_configuration) {
   EXPECT_GE(run_in(context, call_once<&own_priority>(pool, "asks")), 5);
 }
 
+// The kernel, out of memory, takes a worker rather than the warden or the program.
+TEST(PoolSurroundings, workers_come_first_when_memory_runs_out) {
+  asio::io_context context;
+  ResourcePool pool(context.get_executor(), one_worker());
+  run_in(context, pool.warm_up(1));
+  const int worker = pool.status().workers.front().pid;
+  const auto score_of = [](int pid) {
+    return read_text("/proc/" + std::to_string(pid) + "/oom_score_adj");
+  };
+  EXPECT_EQ(score_of(worker), "500\n");
+  EXPECT_TRUE(
+      run_until(context, [&] { return score_of(parent_pid(worker)) == score_of(getpid()); }, 2s));
+}
+
 TEST(PoolSurroundings, are_those_of_the_program_otherwise) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), one_worker());
   EXPECT_EQ(run_in(context, call_once<&directory>(pool, "asks")), directory());
+  EXPECT_EQ(run_in(context, call_once<&variable>(pool, "asks", std::string("LD_BIND_NOW"))),
+            variable("LD_BIND_NOW"));
   EXPECT_EQ(run_in(context, call_once<&own_priority>(pool, "asks")), own_priority());
   EXPECT_EQ(run_in(context, call_once<&capabilities_line>(pool, "asks")),
             "CapEff:\t0000000000000000");

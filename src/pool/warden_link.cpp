@@ -1,0 +1,165 @@
+// Frames of a SEQPACKET socket, and a queue of those that it does not take yet.
+#include "pool/warden_link.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <cstring>
+#include <reeve/base/error.hpp>
+
+#include "pool/core.hpp"
+
+namespace reeve::detail {
+
+namespace asio = boost::asio;
+using process::Command;
+using process::Report;
+
+WardenLink::WardenLink(LinkEvents& events, std::weak_ptr<Core> owner,
+                       asio::any_io_executor executor, async::QuietWait quiet, std::mutex& mutex)
+    : events_(events),
+      owner_(std::move(owner)),
+      executor_(std::move(executor)),
+      quiet_(quiet),
+      mutex_(mutex) {}
+
+void WardenLink::open(os::UniqueFd socket, pid_t pid) {
+  warden_ = pid;
+  socket_.emplace(executor_, socket.release());
+  socket_->non_blocking(true);
+  const int life = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+  if (life >= 0) life_.emplace(executor_, life);
+  asio::post(executor_, [weak = owner_, this] {
+    if (const auto owner = weak.lock()) {
+      const std::lock_guard lock(mutex_);
+      listen();
+      await_end();
+    }
+  });
+}
+
+void WardenLink::close() noexcept {
+  socket_.reset();
+  life_.reset();
+  outbox_.clear();
+  warden_ = -1;
+}
+
+void WardenLink::end() {
+  close();
+  events_.on_warden_ended();
+}
+
+void WardenLink::listen() {
+  if (!socket_) return;
+  socket_->async_wait(asio::posix::stream_descriptor::wait_read,
+                      [weak = owner_, this, warden = warden_,
+                       quiet = quiet_](const boost::system::error_code& error) {
+                        quiet.resumed();
+                        const auto owner = weak.lock();
+                        if (!owner) return;
+                        const std::lock_guard lock(mutex_);
+                        if (error || !socket_ || warden != warden_) return;
+                        read_reports();
+                        listen();
+                      });
+  quiet_.started();
+}
+
+// The socket alone would not do: what the warden has just forked holds it open too, and may be
+// stopped.
+void WardenLink::await_end() {
+  if (!life_) return;
+  life_->async_wait(
+      asio::posix::stream_descriptor::wait_read,
+      [weak = owner_, this, warden = warden_, quiet = quiet_](const boost::system::error_code& e) {
+        quiet.resumed();
+        const auto owner = weak.lock();
+        if (!owner) return;
+        const std::lock_guard lock(mutex_);
+        if (e || !socket_ || warden != warden_) return;
+        read_reports();  // the last ones
+        if (socket_) end();
+      });
+  quiet_.started();
+}
+
+void WardenLink::read_reports() {
+  for (;;) {
+    Report report{};
+    const ssize_t size = recv(socket_->native_handle(), &report, sizeof report, MSG_DONTWAIT);
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0 && errno == EAGAIN) return;
+    if (size <= 0) return end();
+    if (static_cast<std::size_t>(size) < sizeof report - process::tail_bytes) continue;
+    report.tail_size = std::min<std::uint32_t>(
+        report.tail_size, static_cast<std::uint32_t>(static_cast<std::size_t>(size) -
+                                                     (sizeof report - process::tail_bytes)));
+    events_.on_report(report);
+    if (!socket_) return;
+  }
+}
+
+void WardenLink::send(const Command& command, int channel, int bell) {
+  if (outbox_.empty() && post(command, channel, bell)) return;
+  Outgoing item{command, {}, {}};
+  if (channel >= 0) {
+    item.channel = os::UniqueFd(fcntl(channel, F_DUPFD_CLOEXEC, 0));
+    item.bell = os::UniqueFd(fcntl(bell, F_DUPFD_CLOEXEC, 0));
+    if (!item.channel || !item.bell) throw_errno("duplicating a worker's descriptors");
+  }
+  outbox_.push_back(std::move(item));
+  flush();
+}
+
+// One frame to the warden; false if its queue is full. A warden that is gone is noticed by the
+// reader.
+bool WardenLink::post(const Command& command, int channel, int bell) {
+  iovec part{const_cast<Command*>(&command), sizeof command};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {};
+  if (channel >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(2 * sizeof(int));
+    const int fds[2] = {channel, bell};
+    std::memcpy(CMSG_DATA(header), fds, sizeof fds);
+  }
+  for (;;) {
+    const ssize_t sent = sendmsg(socket_->native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent >= 0 || (errno != EINTR && errno != EAGAIN && errno != ENOBUFS)) return true;
+    if (errno != EINTR) return false;
+  }
+}
+
+void WardenLink::flush() {
+  while (!outbox_.empty() && socket_) {
+    const Outgoing& item = outbox_.front();
+    if (post(item.command, item.channel.get(), item.bell.get())) {
+      outbox_.pop_front();
+      continue;
+    }
+    if (std::exchange(flushing_, true)) return;
+    socket_->async_wait(asio::posix::stream_descriptor::wait_write,
+                        [weak = owner_, this](const boost::system::error_code&) {
+                          const auto owner = weak.lock();
+                          if (!owner) return;
+                          const std::lock_guard lock(mutex_);
+                          flushing_ = false;
+                          flush();
+                        });
+    return;
+  }
+}
+
+}  // namespace reeve::detail
