@@ -223,10 +223,24 @@ TEST_F(EngineTest, CancellingManyLinksFreesTheirWorkersAtOnce) {
   expect_pool_works(context, pool);
 }
 
+// The same at the first evaluation.
+Mechanism crashing_at_once() {
+  auto m = mechanism<1>("crashing at once", [](const auto& x, auto t) {
+    if constexpr (requires { x.v; }) {
+      for (int i = 0; i < std::decay_t<decltype(x)>::width; ++i)
+        if (x.v[i] > 0.999999) ::raise(SIGKILL);
+    }
+    return t[0] + 0.0 * x;
+  });
+  m.parameter("a", mcmc::normal(0, 1)).scale(CauseScale::raw);
+  return m;
+}
+
 TEST_F(EngineTest, AProgressThatThrowsCancelsTheLinksUnderWay) {
   Slow slow;
   slow.links.insert(slow.links.begin(), simulated(1, 9, 100, 1));
-  slow.options.candidates.push_back(crashing());  // by its large x the first link ends at once
+  auto& candidates = slow.options.candidates;
+  candidates.insert(candidates.begin(), crashing_at_once());  // at the first link's large x
   for (std::size_t i = 1; i < slow.links.size(); ++i) slow.links[i] = simulated(1, i, 100, 1e-3);
   slow.options.progress = [](const LinkProgress&) { throw std::logic_error("enough"); };
   EXPECT_THROW(run_in(context, engine.infer_mechanisms(slow.links, slow.options)),
