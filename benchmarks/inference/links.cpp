@@ -5,15 +5,14 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <reeve/inference.hpp>
-#include <reeve/mcmc/random.hpp>
 #include <reeve/pool.hpp>
 #include <string>
 #include <vector>
 
 #include "benchmarks/support/report.hpp"
+#include "tests/support/simulated_links.hpp"
 
 namespace {
 
@@ -24,34 +23,6 @@ using reeve::bench::percentile;
 using Time = std::chrono::steady_clock;
 
 constexpr std::size_t link_count = 200;
-
-double expected(std::size_t truth, double x) {
-  switch (truth) {
-    case 1:
-      return 0.3 + 0.5 * x;
-    case 2:
-      return 0.2 + 1.6 * x - 0.8 * x * x;
-    case 3:
-      return 0.2 + 1.5 * x / (x + 0.2);
-    case 4:
-      return 0.2 + 1.2 / (1 + std::exp(-8 * (x - 1)));
-    default:
-      return 0.5;
-  }
-}
-
-CausalLink simulated(std::size_t number) {
-  const std::size_t truth = number % 5;
-  reeve::mcmc::Random random(1000 + number, truth);
-  std::vector<double> x, y;
-  for (int i = 0; i < 100; ++i) {
-    x.push_back(random.uniform(0.02, 2));
-    y.push_back(expected(truth, x.back()) + 0.15 * random.normal());
-  }
-  Table data;
-  data.add("x", x).add("y", y);
-  return {"x", "y", data};
-}
 
 double process_cpu(int who) {
   rusage usage{};
@@ -117,7 +88,7 @@ double mean(const std::vector<double>& values) {
 int main(int argc, char** argv) {
   reeve::init(argc, argv);
   std::vector<CausalLink> links;
-  for (std::size_t i = 0; i < link_count; ++i) links.push_back(simulated(i));
+  for (std::size_t i = 0; i < link_count; ++i) links.push_back(test::simulated(i % 5, i));
   InferOptions options;
   InferOptions plain;
   plain.loo = LooOf::none;

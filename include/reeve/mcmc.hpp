@@ -6,6 +6,7 @@
 #include <reeve/mcmc/density.hpp>
 #include <reeve/mcmc/diagnostics.hpp>
 #include <reeve/mcmc/glm.hpp>
+#include <reeve/mcmc/importance.hpp>
 #include <reeve/mcmc/observations.hpp>
 #include <reeve/mcmc/output.hpp>
 #include <reeve/mcmc/sampler.hpp>

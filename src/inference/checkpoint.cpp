@@ -56,6 +56,10 @@ void Checkpoints::write(std::string_view mechanism, int round, std::string_view 
   mcmc::replace_file(path(mechanism, round), bytes);
 }
 
+void Checkpoints::forget(std::string_view mechanism, int round) noexcept {
+  if (enabled()) std::remove(path(mechanism, round).c_str());
+}
+
 void Checkpoints::remove_all() noexcept {
   for (const auto& path : known_) std::remove(path.c_str());
 }

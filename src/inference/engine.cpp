@@ -2,92 +2,57 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <map>
 #include <memory>
 #include <mutex>
-#include <reeve/async/gate.hpp>
 #include <reeve/base/error.hpp>
 #include <reeve/inference/engine.hpp>
 #include <reeve/process/this_worker.hpp>
 #include <utility>
 
 #include "inference/fit.hpp"
+#include "inference/job.hpp"
+#include "inference/side_by_side.hpp"
 
 namespace reeve::inference {
 namespace {
 
 namespace asio = boost::asio;
 
-// Runs in a worker.
-LinkReport infer_in_worker(LinkData data, std::vector<MechanismRecord> records,
-                           FitSettings settings) {
-  std::vector<Mechanism> candidates;
-  for (auto& record : records) candidates.push_back(Mechanism::from(std::move(record)));
-  Watch watch;
-  if (settings.deadline.count() > 0) watch.until = mcmc::StopWhen(settings.deadline);
-  watch.should_stop = [] { return this_worker::stop_requested(); };
-  watch.progress = [](double percent, std::string_view note) {
-    this_worker::report_progress(percent, note);
-  };
-  return infer_watched(data, candidates, settings, watch);
-}
+constexpr std::chrono::microseconds slow_gradient(1000);
 
-// A link that was checked, with everything that its task needs.
-struct Job {
-  LinkData data;
-  std::vector<Mechanism> candidates;
-  std::vector<MechanismRecord> records;
-  FitSettings settings;
-  ByteSize memory;
-  std::size_t retries = 0;
-
-  Job(const CausalLink& link, const InferOptions& options)
-      : data(checked(link)),
-        candidates(candidates_for(data, options.candidates)),
-        settings(options),
-        memory(options.memory),
-        retries(options.retries) {
-    if (auto fault = find_fault(settings)) throw ConfigError("InferOptions: " + *fault);
-    for (const auto& m : candidates) records.push_back(m.record());
-  }
-  void limit(std::chrono::milliseconds lease) {
-    if (settings.deadline.count() == 0) settings.deadline = lease * 3 / 5;
-  }
-};
-
-std::string task_of(const LinkData& data) {
-  return data.name.substr(0, 127);
+asio::awaitable<WholeLink> whole_link(WorkerLease& worker, const Job& job, bool may_split) {
+  RunLimits limits;
+  limits.memory = job.memory;
+  return worker.run<&infer_in_worker>(limits, job.data, job.records, job.settings, may_split);
 }
 
 asio::awaitable<InferenceResult> sample_on(WorkerLease& worker, std::shared_ptr<const Job> job) {
-  RunLimits limits;
-  limits.memory = job->memory;
-  auto call = worker.run<&infer_in_worker>(limits, job->data, job->records, job->settings);
-  LinkReport report = co_await std::move(call);
-  InferenceResult result(job->data, job->candidates, std::move(report));
-  result.device = worker.device();
-  result.worker = worker.id();
-  co_return result;
+  auto call = whole_link(worker, *job, false);
+  WholeLink whole = co_await std::move(call);
+  co_return result_of(*job, std::move(whole.report), worker);
 }
 
 asio::awaitable<InferenceResult> infer(ResourcePool pool, std::shared_ptr<const Job> job,
-                                       std::chrono::milliseconds queue_time_max) {
-  const std::string task = task_of(job->data);
-  AcquireOptions waiting;
-  waiting.timeout = queue_time_max;
-  for (std::size_t attempt = 0;; ++attempt) {
-    try {
-      WorkerLease worker = co_await pool.acquire_worker(task, waiting);
-      InferenceResult result = co_await sample_on(worker, job);
-      co_return result;
-    } catch (const WorkerLostError&) {
-      if (attempt >= job->retries) throw;
-    } catch (const WorkerCrashedError&) {
-      if (attempt >= job->retries) throw;
-    }
+                                       std::chrono::milliseconds queue_time) {
+  // An early stop asks for all chains together.
+  const bool may_split = job->split != Split::never && job->settings.target_ess == 0;
+  std::optional<InferenceResult> result;
+  if (!may_split || job->split == Split::automatic) {
+    const auto use = [job, may_split, &result](WorkerLease& worker) -> asio::awaitable<bool> {
+      auto call = whole_link(worker, *job, may_split);
+      WholeLink whole = co_await std::move(call);
+      if (!whole.too_slow) result = result_of(*job, std::move(whole.report), worker);
+      co_return whole.too_slow;
+    };
+    auto tried = with_retries(pool, job, queue_time, use);
+    const bool too_slow = co_await std::move(tried);
+    if (!too_slow) co_return std::move(*result);
   }
+  auto split = infer_split(pool, job, queue_time);
+  InferenceResult of_many = co_await std::move(split);
+  co_return of_many;
 }
 
 // What the lanes of one infer_mechanisms share.
@@ -100,11 +65,19 @@ struct Many {
   std::exception_ptr stopped;  // what progress threw
   std::size_t next = 0, lanes = 0;
   LinkProgress state;
-  async::Gate ended;
+  std::shared_ptr<SideBySide> together = std::make_shared<SideBySide>();
 
   std::size_t take() {
     const std::lock_guard lock(mutex);
     return next < jobs.size() ? next++ : jobs.size();
+  }
+  // No further link is begun; those under way lose their workers.
+  void cancel() {
+    {
+      const std::lock_guard lock(mutex);
+      next = jobs.size();
+    }
+    together->cancel();
   }
   void finish(std::size_t i) {
     const std::lock_guard order(telling);
@@ -120,9 +93,8 @@ struct Many {
     try {
       progress(now);
     } catch (...) {
-      const std::lock_guard lock(mutex);
       stopped = std::current_exception();
-      next = jobs.size();
+      cancel();
     }
   }
 };
@@ -140,11 +112,13 @@ asio::awaitable<void> lane(ResourcePool pool, std::shared_ptr<Many> many) {
       outcome.failure = std::current_exception();
     }
     many->jobs[i] = nullptr;
+    const auto state = co_await asio::this_coro::cancellation_state;
+    if (state.cancelled() != asio::cancellation_type::none) co_return;
     many->finish(i);
   }
 }
 
-// When the caller gives up no further link is begun, and nobody is told of those that end.
+// When the caller is gone no further link is begun, and nobody is told of those that end.
 class Stop {
  public:
   explicit Stop(Many& many) noexcept : many_(many) {}
@@ -160,22 +134,73 @@ class Stop {
   Many& many_;
 };
 
+// The files of two links of one name would be the same.
+void check_names(const std::vector<CausalLink>& links) {
+  std::map<std::string, std::size_t> seen;
+  for (std::size_t i = 0; i < links.size(); ++i) {
+    const auto [at, fresh] = seen.emplace(name_of(links[i]), i);
+    if (!fresh)
+      throw ConfigError(fmt::format(
+          "links {} and {} of {} are both named '{}', so they would share their checkpoints; give "
+          "each a name of its own",
+          at->second + 1, i + 1, links.size(), at->first));
+  }
+}
+
 asio::awaitable<std::vector<LinkOutcome>> infer_many(ResourcePool pool,
                                                      std::shared_ptr<Many> many) {
-  const auto executor = co_await asio::this_coro::executor;
-  const std::size_t lanes = many->lanes;
-  auto running = std::make_shared<std::atomic<std::size_t>>(lanes);
-  const auto ended = [many, running](std::exception_ptr) {
-    if (running->fetch_sub(1) == 1) many->ended.open();
-  };
-  for (std::size_t i = 0; i < lanes; ++i) asio::co_spawn(executor, lane(pool, many), ended);
+  std::vector<asio::awaitable<void>> lanes;
+  for (std::size_t i = 0; i < many->lanes; ++i) lanes.push_back(lane(pool, many));
   const Stop stop(*many);
-  if (lanes > 0) co_await many->ended.wait();
+  auto all = many->together->run(std::move(lanes));
+  co_await std::move(all);
   if (many->stopped) std::rethrow_exception(many->stopped);
   co_return std::move(many->outcomes);
 }
 
 }  // namespace
+
+WholeLink infer_in_worker(LinkData data, std::vector<MechanismRecord> records, FitSettings settings,
+                          bool may_split) {
+  std::vector<Mechanism> candidates;
+  for (auto& record : records) candidates.push_back(Mechanism::from(std::move(record)));
+  Watch watch;
+  if (settings.deadline.count() > 0) watch.until = mcmc::StopWhen(settings.deadline);
+  watch.should_stop = [] { return this_worker::stop_requested(); };
+  watch.progress = [](double percent, std::string_view note) {
+    this_worker::report_progress(percent, note);
+  };
+  if (may_split) watch.slowest_gradient = slow_gradient;
+  WholeLink whole;
+  try {
+    whole.report = infer_watched(data, candidates, settings, watch);
+  } catch (const TooSlow&) {
+    whole.too_slow = true;
+  }
+  return whole;
+}
+
+Job::Job(const CausalLink& link, const InferOptions& options)
+    : data(checked(link)),
+      candidates(candidates_for(data, options.candidates)),
+      settings(options),
+      memory(options.memory),
+      retries(options.retries),
+      split(options.split) {
+  if (auto fault = find_fault(settings)) throw ConfigError("InferOptions: " + *fault);
+  for (const auto& m : candidates) records.push_back(m.record());
+}
+
+void Job::limit(std::chrono::milliseconds lease) {
+  if (settings.deadline.count() == 0) settings.deadline = lease * 3 / 5;
+}
+
+InferenceResult result_of(const Job& job, LinkReport report, const WorkerLease& worker) {
+  InferenceResult result(job.data, job.candidates, std::move(report));
+  result.device = worker.device();
+  result.worker = worker.id();
+  return result;
+}
 
 const InferenceResult& LinkOutcome::value() const {
   if (failure) std::rethrow_exception(failure);
@@ -207,6 +232,7 @@ asio::awaitable<InferenceResult> BayesianInferenceEngine::infer_mechanism(
 
 asio::awaitable<std::vector<LinkOutcome>> BayesianInferenceEngine::infer_mechanisms(
     std::vector<CausalLink> links, const InferOptions& options) {
+  if (!options.checkpoint_folder.empty()) check_names(links);
   auto many = std::make_shared<Many>();
   many->progress = options.progress;
   many->state.total = links.size();

@@ -1,6 +1,7 @@
 // Sampling the candidates of one link: slices, rounds, a shared deadline, checkpoints.
 #include "inference/fit.hpp"
 
+#include <fmt/format.h>
 #include <time.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <optional>
 #include <reeve/base/error.hpp>
 #include <reeve/mcmc/compare.hpp>
+#include <reeve/mcmc/importance.hpp>
 #include <reeve/mcmc/smc.hpp>
 
 #include "inference/checkpoint.hpp"
@@ -32,7 +34,52 @@ mcmc::Checks loose_checks() {
   return c;
 }
 
-constexpr std::size_t slice = 4000;  // transitions between two looks at the watch
+// The first option of a checkpoint that is not what is asked for now.
+std::optional<std::string> difference(const mcmc::SampleOptions& made,
+                                      const mcmc::SampleOptions& now) {
+  const auto differ = [](const char* name, auto a, auto b) {
+    return fmt::format("{} = {}, and now it is {}", name, a, b);
+  };
+  if (made.chains != now.chains) return differ("chains", made.chains, now.chains);
+  if (made.warmup != now.warmup) return differ("warmup", made.warmup, now.warmup);
+  if (made.draws != now.draws) return differ("draws", made.draws, now.draws);
+  if (made.seed != now.seed) return differ("seed", made.seed, now.seed);
+  if (made.target_accept != now.target_accept)
+    return differ("target_accept", made.target_accept, now.target_accept);
+  if (made.target_ess != now.target_ess)
+    return differ("target_ess", made.target_ess, now.target_ess);
+  return std::nullopt;
+}
+
+mcmc::SampleOptions sample_options(const FitSettings& settings, std::size_t candidate, int round) {
+  mcmc::SampleOptions o;
+  o.chains = settings.chains;
+  o.warmup = settings.warmup;
+  o.draws = settings.draws;
+  o.seed = settings.seed + 1000003 * candidate;
+  o.target_accept = settings.target_accept;
+  o.target_ess = settings.target_ess;
+  o.checks = strict_checks();
+  if (round > 1) {
+    o.draws *= 2;
+    o.warmup = std::max<std::size_t>(300, 2 * o.warmup);
+    o.target_accept = std::max(o.target_accept, 0.9);
+    o.seed += 500009;
+  }
+  return o;
+}
+
+bool cut(const Fit& fit) {
+  const Status status = fit.run->status();
+  return status == Status::deadline || status == Status::cancelled;
+}
+
+double log_jacobian(const LinkData& data, const Fit& fit) {
+  return Standard(data, fit.mechanism->record()).log_jacobian(data.x.size());
+}
+
+constexpr double left_out_margin = 10;  // nats
+constexpr std::size_t slice = 4000;     // transitions between two looks at the watch
 
 class Fitter {
  public:
@@ -44,96 +91,93 @@ class Fitter {
         watch_(watch),
         checkpoints_(settings.checkpoint_folder, data.name) {}
 
-  std::vector<Fit> run() {
-    std::vector<Fit> fits(candidates_.size());
+  Fits run() {
+    Fits result;
+    std::vector<Fit>& fits = result.fits;
+    fits.resize(candidates_.size());
     std::vector<std::size_t> all;
     for (std::size_t i = 0; i < fits.size(); ++i) {
       fits[i].mechanism = &candidates_[i];
       densities_.push_back(density_of(data_, candidates_[i]));
       all.push_back(i);
     }
+    if (watch_.slowest_gradient.count() > 0) refuse_slow();
     sample(fits, all, 1);
-    assess(fits);
+    assess(data_, fits);
     for (int round = 2; round <= static_cast<int>(settings_.rounds); ++round) {
       std::vector<std::size_t> again;
       for (const std::size_t i : all)
         if (!usable(fits[i])) again.push_back(i);
-      if (again.empty()) break;
-      if (stopped()) cut_ = true;
-      if (cut_) break;
-      // Chains that sit in different modes do not mix by running longer.
-      std::vector<std::size_t> longer;
-      for (const std::size_t i : again) {
-        const bool apart = settings_.rounds > 2 && fits[i].run->diagnostics().max_rhat > 1.1;
-        if (round == 2 && !apart)
-          longer.push_back(i);
-        else
-          temper(fits[i], densities_[i], round);
-      }
-      if (!longer.empty()) sample(fits, longer, round);
-      assess(fits);
+      if (again.empty() || stop_between_rounds()) break;
+      repeat(fits, again, round);
+      assess(data_, fits);
     }
     if (!cut_) checkpoints_.remove_all();
-    return fits;
+    result.deadline_reached = cut_ && at_deadline();
+    return result;
   }
 
  private:
-  // A mechanism that may matter must pass strict checks; for one that has next to no probability
-  // it is enough that its chains agree, as its marginal likelihood is all that is used.
-  void assess(std::vector<Fit>& fits) const {
-    double highest = -INFINITY;
-    for (Fit& fit : fits) {
-      if (!fit.log_marginal.converged) continue;
-      fit.of_data = fit.log_marginal;
-      fit.of_data.value += Standard(data_, fit.mechanism->record()).log_jacobian(data_.x.size());
-      highest = std::max(highest, fit.of_data.value);
+  // CPU time, of the second evaluation: the first one meets cold caches.
+  void refuse_slow() const {
+    for (const auto& density : densities_) {
+      const std::vector<double> q(density.dimension(), 0.1);
+      std::vector<double> g(q.size());
+      density.evaluate(q, g);
+      const double from = cpu_seconds();
+      density.evaluate(q, g);
+      if (cpu_seconds() - from > 1e-6 * double(watch_.slowest_gradient.count())) throw TooSlow();
     }
-    for (Fit& fit : fits) {
-      const bool known = fit.log_marginal.converged;
-      fit.dominated = known && is_behind(fit.of_data, highest, 10);
-      const Status status = fit.run->status();
-      if (status == Status::deadline || status == Status::cancelled) continue;
-      const bool matters = !known || fit.of_data.value > highest - 3;
-      fit.run->assess(matters ? strict_checks() : loose_checks());
-      // Chains that disagree are off by a few nats at most, not by this much.
-      fit.left_out =
-          known && fit.run->status() != Status::ok && is_behind(fit.of_data, highest, 15);
+  }
+  void repeat(std::vector<Fit>& fits, const std::vector<std::size_t>& again, int round) {
+    std::vector<std::size_t> longer;
+    for (const std::size_t i : again) {
+      if (round == 2 && weigh(fits[i], i)) continue;
+      // Chains that sit in different modes do not mix by running longer.
+      const bool apart = settings_.rounds > 2 && fits[i].run->diagnostics().max_rhat > 1.1;
+      if (round == 2 && !apart)
+        longer.push_back(i);
+      else
+        temper(fits[i], densities_[i], round);
     }
+    if (!longer.empty()) sample(fits, longer, round);
+  }
+
+  // The marginal likelihood of a fit, on both scales.
+  void set_marginal(Fit& fit, const mcmc::LogMarginal& marginal) const {
+    fit.log_marginal = fit.of_data = marginal;
+    if (marginal.converged) fit.of_data.value += log_jacobian(data_, fit);
+  }
+  void no_marginal(Fit& fit) const {
+    mcmc::LogMarginal none;
+    none.value = none.se = std::nan("");
+    set_marginal(fit, none);
   }
   bool usable(const Fit& fit) const {
     if (fit.left_out) return true;
     return fit.run->status() == Status::ok && fit.log_marginal.converged &&
            (fit.dominated || fit.log_marginal.se < settings_.se_limit);
   }
-  bool stopped() const {
-    if (watch_.until.stop.stop_requested()) return true;
-    if (watch_.should_stop && watch_.should_stop()) return true;
+  bool at_deadline() const {
     return watch_.until.deadline && watch_.until.clock->now() >= *watch_.until.deadline;
   }
-
-  mcmc::SampleOptions options_of(std::size_t candidate, int round) const {
-    mcmc::SampleOptions o;
-    o.chains = settings_.chains;
-    o.warmup = settings_.warmup;
-    o.draws = settings_.draws;
-    o.seed = settings_.seed + 1000003 * candidate;
-    o.target_accept = settings_.target_accept;
-    o.target_ess = settings_.target_ess;
-    o.checks = strict_checks();
-    if (round > 1) {
-      o.draws *= 2;
-      o.warmup = std::max<std::size_t>(300, 2 * o.warmup);
-      o.target_accept = std::max(o.target_accept, 0.9);
-      o.seed += 500009;
-    }
-    return o;
+  bool stopped() const {
+    if (watch_.until.stop.stop_requested()) return true;
+    return (watch_.should_stop && watch_.should_stop()) || at_deadline();
+  }
+  bool stop_between_rounds() {
+    cut_ = cut_ || stopped();
+    return cut_;
   }
 
   // Advances all samplers; while there is a deadline, each in turn gets its share of what is left.
   void sample(std::vector<Fit>& fits, const std::vector<std::size_t>& which, int round) {
     std::vector<std::optional<mcmc::Sampler>> samplers(fits.size());
     std::vector<std::size_t> open = which;
-    for (const std::size_t i : which) samplers[i] = start(i, round);
+    if (watch_.sampled)
+      collect(samplers, which, round), open.clear();
+    else
+      for (const std::size_t i : which) samplers[i] = start(i, round);
     while (!open.empty() && !stopped()) {
       std::vector<std::size_t> left;
       for (std::size_t at = 0; at < open.size(); ++at) {
@@ -150,15 +194,23 @@ class Fitter {
       cut_ |= !samplers[i]->finished();
       if (!samplers[i]->finished())
         checkpoints_.write(candidates_[i].name(), round, samplers[i]->checkpoint());
-      finish(fits[i], *samplers[i], i, round);
+      finish(fits[i], *samplers[i], round);
       fits[i].seconds += cpu_seconds() - from;
     }
   }
 
-  mcmc::Sampler start(std::size_t i, int round) {
-    if (auto bytes = checkpoints_.read(candidates_[i].name(), round))
-      return mcmc::Sampler::resume(densities_[i], *bytes);
-    return mcmc::Sampler(densities_[i], options_of(i, round));
+  void collect(std::vector<std::optional<mcmc::Sampler>>& samplers,
+               const std::vector<std::size_t>& which, int round) const {
+    bool all = true;
+    for (const std::size_t i : which) {
+      samplers[i] = watch_.sampled(i, round, densities_[i]);
+      all = all && samplers[i];
+    }
+    if (!all) throw NotSampled();
+  }
+
+  mcmc::Sampler start(std::size_t i, int round) const {
+    return begin_sampling(densities_[i], candidates_[i], settings_, i, round, checkpoints_);
   }
 
   bool advance(mcmc::Sampler& sampler, std::size_t i, int round, std::size_t sharers) {
@@ -188,23 +240,53 @@ class Fitter {
   }
 
   // A run that was cut short says why; its draws are used as far as they go.
-  void finish(Fit& fit, const mcmc::Sampler& sampler, std::size_t i, int round) const {
+  void finish(Fit& fit, const mcmc::Sampler& sampler, int round) const {
     auto run = std::make_unique<mcmc::Run>(sampler.result());
     if (fit.run && !sampler.finished() && run->draws() < fit.run->draws()) return;
     fit.run = std::move(run);
     fit.rounds = round;
     if (!sampler.finished()) {
       const bool asked = watch_.until.stop.stop_requested();
-      fit.run->assess(options_of(i, round).checks, asked ? Status::cancelled : Status::deadline);
+      fit.run->assess(strict_checks(), asked ? Status::cancelled : Status::deadline);
     }
-    fit.log_marginal = mcmc::LogMarginal();
-    fit.log_marginal.value = fit.log_marginal.se = std::nan("");
-    fit.of_data = fit.log_marginal;
+    no_marginal(fit);
     try {
       if (fit.run->draws() * settings_.chains >= 100)
-        fit.log_marginal = mcmc::bridge_log_marginal(*fit.run, settings_.seed);
+        set_marginal(fit, mcmc::bridge_log_marginal(*fit.run, settings_.seed));
     } catch (const ConfigError&) {  // the draws do not span the space: there is no estimate
     }
+  }
+
+  // By weights, from what the chains have seen: far cheaper than longer chains, and good for
+  // several modes. False when the weights are not to be trusted.
+  bool weigh(Fit& fit, std::size_t i) {
+    if (densities_[i].dimension() > mcmc::most_importance_parameters) return false;
+    const double from = cpu_seconds();
+    mcmc::ImportanceOptions o;
+    o.draws = std::min<std::size_t>(settings_.draws, 1000);
+    o.islands = settings_.chains;
+    o.seed = settings_.seed + 1000003 * i;
+    o.checks = strict_checks();
+    mcmc::ImportanceResult result =
+        mcmc::sample_importance(densities_[i], fit.run.get(), o, watch_.until);
+    fit.seconds += cpu_seconds() - from;
+    if (!result.reliable || !(result.se < settings_.se_limit)) return false;
+    replace(fit, std::move(result.run), result.log_evidence, result.se, 2);
+    fit.method = "importance";
+    return true;
+  }
+
+  void replace(Fit& fit, mcmc::Run&& run, double log_evidence, double se, int round) const {
+    fit.run = std::make_unique<mcmc::Run>(std::move(run));
+    mcmc::LogMarginal marginal;
+    marginal.value = log_evidence;
+    marginal.se = se;
+    marginal.converged = std::isfinite(log_evidence);
+    if (marginal.converged)
+      set_marginal(fit, marginal);
+    else
+      no_marginal(fit);
+    fit.rounds = round;
   }
 
   void temper(Fit& fit, const mcmc::Density& density, int round) {
@@ -222,13 +304,8 @@ class Fitter {
       cut_ = true;
       return;  // keep what there was
     }
-    fit.run = std::make_unique<mcmc::Run>(std::move(smc.run));
-    fit.log_marginal = mcmc::LogMarginal();
-    fit.log_marginal.value = smc.log_evidence;
-    fit.log_marginal.se = smc.se;
-    fit.log_marginal.converged = std::isfinite(smc.log_evidence);
+    replace(fit, std::move(smc.run), smc.log_evidence, smc.se, round);
     fit.method = "smc";
-    fit.rounds = round;
   }
 
   const LinkData& data_;
@@ -248,12 +325,70 @@ double cpu_seconds() {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
-bool is_behind(const mcmc::LogMarginal& marginal, double highest, double margin) {
-  return marginal.se < 1 && marginal.value + 6 * marginal.se < highest - margin;
+double log_weight(const Fit& fit) {
+  return std::log(fit.mechanism->record().weight);
+}
+double score(const Fit& fit) {
+  return fit.of_data.value + log_weight(fit);
+}
+bool is_behind(const Fit& fit, double highest, double margin) {
+  return fit.of_data.se < 1 && score(fit) + 6 * fit.of_data.se < highest - margin;
 }
 
-std::vector<Fit> fit_all(const LinkData& data, const std::vector<Mechanism>& candidates,
-                         const FitSettings& settings, const Watch& watch) {
+mcmc::Sampler begin_sampling(const mcmc::Density& density, const Mechanism& mechanism,
+                             const FitSettings& settings, std::size_t candidate, int round,
+                             const Checkpoints& files) {
+  const mcmc::SampleOptions wanted = sample_options(settings, candidate, round);
+  const auto bytes = files.read(mechanism.name(), round);
+  if (!bytes) return mcmc::Sampler(density, wanted);
+  mcmc::Sampler sampler = mcmc::Sampler::resume(density, *bytes);
+  if (const auto other = difference(sampler.options(), wanted))
+    throw ConfigError(fmt::format(
+        "the checkpoint {} was made with {}; use the same options, or remove the file to start "
+        "anew",
+        files.path(mechanism.name(), round), *other));
+  return sampler;
+}
+
+namespace {
+
+// With priors that integrate to one, no marginal likelihood exceeds the largest likelihood: that
+// holds for chains that disagree, too, whose marginal likelihood by bridge sampling may not.
+bool cannot_matter(const LinkData& data, const Fit& fit, double highest) {
+  if (!std::isfinite(highest)) return false;
+  const mcmc::Run& run = *fit.run;
+  std::vector<double> theta(run.density().parameters().size());
+  double largest = -INFINITY;
+  for (std::size_t c = 0; c < run.chains().size(); ++c)
+    for (std::size_t i = 0; i < run.draws(); ++i) {
+      for (std::size_t p = 0; p < theta.size(); ++p) theta[p] = run.values(p)[c][i];
+      largest = std::max(largest, run.density().model().evaluate(theta, {}));
+    }
+  return std::isfinite(largest) &&
+         largest + log_jacobian(data, fit) + log_weight(fit) < highest - left_out_margin;
+}
+
+}  // namespace
+
+void assess(const LinkData& data, std::vector<Fit>& fits) {
+  for (Fit& fit : fits)
+    if (!cut(fit)) fit.run->assess(loose_checks());
+  double highest = -INFINITY;
+  for (const Fit& fit : fits)
+    if (fit.run->status() == Status::ok && fit.of_data.converged && fit.of_data.se < 1)
+      highest = std::max(highest, score(fit));
+  for (Fit& fit : fits) {
+    const bool known = fit.of_data.converged;
+    fit.dominated = known && is_behind(fit, highest, 10);
+    fit.left_out = false;
+    if (cut(fit)) continue;
+    if (!known || score(fit) > highest - 3) fit.run->assess(strict_checks());
+    fit.left_out = fit.run->status() != Status::ok && cannot_matter(data, fit, highest);
+  }
+}
+
+Fits fit_all(const LinkData& data, const std::vector<Mechanism>& candidates,
+             const FitSettings& settings, const Watch& watch) {
   return Fitter(data, candidates, settings, watch).run();
 }
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <reeve/inference/infer.hpp>
 #include <reeve/mcmc/sampler.hpp>
 #include <stop_token>
@@ -12,11 +13,27 @@
 
 namespace reeve::inference {
 
+struct NotSampled {};
+struct TooSlow {};
+
+class Checkpoints;
+/// A round of a candidate: from its file when there is one, otherwise from the beginning.
+///
+/// Errors: ConfigError for a file that was made with other options.
+mcmc::Sampler begin_sampling(const mcmc::Density& density, const Mechanism& mechanism,
+                             const FitSettings& settings, std::size_t candidate, int round,
+                             const Checkpoints& files);
+
 /// What the fits ask and tell while they run.
 struct Watch {
   mcmc::StopWhen until;                                    ///< of the whole link
   std::function<bool()> should_stop;                       ///< asked between slices; may be empty
   std::function<void(double, std::string_view)> progress;  ///< percent; may be empty
+  /// Gives samplers that others have run, by candidate and round; nothing: NotSampled is thrown
+  /// when it was asked for all that are needed next. Empty: samplers are run here.
+  std::function<std::optional<mcmc::Sampler>(std::size_t, int, const mcmc::Density&)> sampled;
+  /// TooSlow is thrown when a gradient takes more CPU time. Zero: never.
+  std::chrono::microseconds slowest_gradient{0};
 };
 
 /// A fit with its draws, before they are summed up.
@@ -32,21 +49,35 @@ struct Fit {
   double seconds = 0;
 };
 
+struct Fits {
+  std::vector<Fit> fits;
+  bool deadline_reached = false;  ///< something was left undone for want of time
+};
+
 /// Samples every candidate. A fit that fails its checks, or whose log marginal likelihood is too
-/// uncertain, is run again for longer, and then by tempered SMC. A deadline is shared out fairly:
-/// what one fit leaves goes to the others.
-std::vector<Fit> fit_all(const LinkData& data, const std::vector<Mechanism>& candidates,
-                         const FitSettings& settings, const Watch& watch);
+/// uncertain, is done by importance sampling around its chains, or run again for longer, and then
+/// by tempered SMC. A deadline is shared out fairly: what one fit leaves goes to the others.
+Fits fit_all(const LinkData& data, const std::vector<Mechanism>& candidates,
+             const FitSettings& settings, const Watch& watch);
 
 /// Compares the fits and judges the evidence: the whole report but for times.
-LinkReport judge(const LinkData& data, std::vector<Fit> fits, const FitSettings& settings);
+LinkReport judge(const LinkData& data, Fits all, const FitSettings& settings);
 
 /// What infer_link does, with a watch.
 LinkReport infer_watched(const LinkData& data, const std::vector<Mechanism>& candidates,
                          const FitSettings& settings, const Watch& watch);
 
-/// Even six errors up, the marginal likelihood is more than `margin` below the highest.
-bool is_behind(const mcmc::LogMarginal& marginal, double highest, double margin);
+/// Judges the fits by each other. A mechanism that may matter must pass strict checks; for one that
+/// has next to no probability it is enough that its chains agree, as its marginal likelihood is all
+/// that is used. What "highest" means is said by fits that hold alone: chains that disagree say
+/// nothing. A fit that failed is left out when even its largest likelihood is too far behind.
+void assess(const LinkData& data, std::vector<Fit>& fits);
+
+/// Log of the prior weight, and of the prior weight times the marginal likelihood.
+double log_weight(const Fit& fit);
+double score(const Fit& fit);
+/// Even six errors up, the fit's score is more than `margin` below the highest.
+bool is_behind(const Fit& fit, double highest, double margin);
 
 /// CPU time of this thread.
 double cpu_seconds();

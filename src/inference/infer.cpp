@@ -36,6 +36,10 @@ std::optional<std::string> find_fault(const FitSettings& s) {
 LinkReport infer_watched(const LinkData& data, const std::vector<Mechanism>& candidates,
                          const FitSettings& settings, const Watch& watch) {
   if (auto fault = find_fault(settings)) throw ConfigError("InferOptions: " + *fault);
+  if (candidates.empty())
+    throw ConfigError(fmt::format(
+        "link '{}': there is no mechanism to fit; give at least one, or use candidates_for",
+        data.name));
   const auto started = std::chrono::steady_clock::now();
   const double from = cpu_seconds();
   LinkReport report = judge(data, fit_all(data, candidates, settings, watch), settings);

@@ -197,8 +197,21 @@ class Judge {
 
   void check_prediction(const FitReport& best) {
     if (!null_ || *null_ == report_.best) return;
-    const auto &with = best.loo, &without = report_.fits[*null_].loo;
-    if (!with || !without) return;
+    const FitReport& null = report_.fits[*null_];
+    for (const FitReport* fit : {&best, &null}) {
+      if (!fit->loo)
+        lack(Evidence::prediction,
+             fmt::format("no PSIS-LOO of {}: {}", fit->mechanism,
+                         settings_.loo == LooOf::none ? "options.loo is none"
+                                                      : "its draws do not allow one"));
+      else if (fit->loo->bad_k > 0)
+        lack(Evidence::prediction,
+             fmt::format(
+                 "PSIS-LOO of {} cannot be trusted in {} of {} rows (Pareto k up to {:.2f})",
+                 fit->mechanism, fit->loo->bad_k, fit->loo->pointwise.size(), fit->loo->max_k));
+    }
+    const auto &with = best.loo, &without = null.loo;
+    if (!with || !without || with->bad_k + without->bad_k > 0) return;
     const std::size_t n = with->pointwise.size();
     double difference = 0, squares = 0;
     for (std::size_t i = 0; i < n; ++i) difference += with->pointwise[i] - without->pointwise[i];
@@ -251,7 +264,7 @@ void give_probabilities(LinkReport& report, const std::vector<Fit>& fits, double
     c.log_marginal = report.fits[i].log_marginal;
     if (fits[i].dominated) c.log_marginal.se = 0;  // next to nothing, give or take its error
     c.status = report.fits[i].status;
-    c.log_prior = std::log(fits[i].mechanism->record().weight);
+    c.log_prior = log_weight(fits[i]);
     candidates.push_back(std::move(c));
   }
   const auto p = mcmc::model_probabilities(candidates, se_limit);
@@ -283,8 +296,10 @@ const char* to_string(Evidence evidence) noexcept {
   return "unknown";
 }
 
-LinkReport judge(const LinkData& data, std::vector<Fit> fits, const FitSettings& settings) {
+LinkReport judge(const LinkData& data, Fits all, const FitSettings& settings) {
+  const std::vector<Fit>& fits = all.fits;
   LinkReport report;
+  report.deadline_reached = all.deadline_reached;
   std::vector<std::vector<double>> strength;
   for (const Fit& fit : fits) {
     strength.push_back(strengths(data, *fit.mechanism, *fit.run));

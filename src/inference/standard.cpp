@@ -95,10 +95,7 @@ std::vector<double> standardised(const std::vector<double>& values, double from,
   return out;
 }
 
-mcmc::Parameters parameters_of(const LinkData& data, const Mechanism& mechanism) {
-  const bool raw = mechanism.record().scale == CauseScale::raw;
-  const bool additive = data.family == Family::normal || data.family == Family::student;
-  const double spread = raw && additive ? deviation_of(data.y) : 1;
+mcmc::Parameters parameters_of(const LinkData& data, const Mechanism& mechanism, double spread) {
   mcmc::Parameters parameters;
   for (const auto& p : mechanism.parameters()) parameters.add(p.name, p.prior);
   for (const auto& name : data.confounder_names)
@@ -113,7 +110,14 @@ mcmc::Parameters parameters_of(const LinkData& data, const Mechanism& mechanism)
 }  // namespace
 
 mcmc::Density density_of(const LinkData& data, const Mechanism& mechanism) {
-  const Standard standard(data, mechanism.record());
+  const bool raw = mechanism.record().scale == CauseScale::raw;
+  const bool additive = data.family == Family::normal || data.family == Family::student;
+  const double spread = raw && additive ? deviation_of(data.y) : 1;
+  return density_on(Standard(data, mechanism.record()), spread, data, mechanism);
+}
+
+mcmc::Density density_on(const Standard& standard, double spread, const LinkData& data,
+                         const Mechanism& mechanism) {
   const std::vector<double> x = standardised(data.x, standard.from, standard.width);
   std::vector<double> y =
       standard.shifts_effect ? standardised(data.y, standard.centre, standard.scale) : data.y;
@@ -132,7 +136,7 @@ mcmc::Density density_of(const LinkData& data, const Mechanism& mechanism) {
   }
   for (const auto& z : data.confounders)
     columns.push_back(standardised(z, mean_of(z), deviation_of(z)));
-  mcmc::Parameters parameters = parameters_of(data, mechanism);
+  mcmc::Parameters parameters = parameters_of(data, mechanism, spread);
   if (closed)
     return mcmc::linear_regression(std::move(parameters), mcmc::Columns(std::move(columns)),
                                    std::move(y));

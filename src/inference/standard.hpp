@@ -13,6 +13,7 @@ struct Standard {
   double centre = 0, scale = 1, from = 0, width = 1;
   bool shifts_effect = false;  ///< the effect is standardised; else `centre` is an offset
 
+  Standard() = default;  ///< data that are on the standard scale already
   Standard(const LinkData& data, const MechanismRecord& mechanism);
   double cause(double x) const noexcept { return (x - from) / width; }
   double level(double value) const noexcept { return centre + scale * value; }
@@ -22,6 +23,11 @@ struct Standard {
   /// What is added to a log marginal likelihood for it to be one of the data as they are.
   double log_jacobian(std::size_t rows) const noexcept;
 };
+
+/// The density of a candidate with this scale; `spread` is the scale of noise and confounders'
+/// slopes.
+mcmc::Density density_on(const Standard& standard, double spread, const LinkData& data,
+                         const Mechanism& mechanism);
 
 double mean_of(const std::vector<double>& values) noexcept;
 double deviation_of(const std::vector<double>& values) noexcept;

@@ -18,9 +18,15 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
-// The cells of one line; a cell in double quotes may hold commas and doubled quotes.
-std::vector<std::string> cells_of(std::string_view line) {
-  std::vector<std::string> cells(1);
+// The cells of one record; a cell in double quotes may hold commas, doubled quotes and line ends.
+struct Record {
+  std::vector<std::string> cells{1};
+  bool open = false;   ///< a quote is not closed yet
+  bool after = false;  ///< something follows a closing quote
+};
+Record record_of(std::string_view line) {
+  Record record;
+  std::vector<std::string>& cells = record.cells;
   bool quoted = false;
   bool was_quoted = false;
   const auto close = [&] {
@@ -41,10 +47,37 @@ std::vector<std::string> cells_of(std::string_view line) {
       cells.emplace_back();
     } else if (!was_quoted || quoted) {
       cells.back() += c;
+    } else if (c != ' ' && c != '\t') {
+      record.after = true;
     }
   }
+  record.open = quoted;
   close();
-  return cells;
+  return record;
+}
+
+// Reads on while a quoted cell goes over the line's end.
+std::vector<std::string> whole_record(std::istream& in, std::string& line, const std::string& file,
+                                      std::size_t& number) {
+  const std::size_t first = number;
+  Record record = record_of(trimmed(line));
+  while (record.open) {
+    std::string more;
+    if (!std::getline(in, more))
+      throw ConfigError(
+          fmt::format("{}:{}: a quoted cell is not closed; close it, or double a "
+                      "quote that is meant",
+                      file, first));
+    ++number;
+    line += '\n';
+    line += more;
+    if (more.find('"') != std::string::npos) record = record_of(trimmed(line));
+  }
+  if (record.after)
+    throw ConfigError(
+        fmt::format("{}:{}: a cell goes on after its closing quote; double a quote that is meant",
+                    file, first));
+  return std::move(record.cells);
 }
 
 }  // namespace
@@ -64,12 +97,13 @@ Table Table::read_csv(std::istream& in, std::string file) {
     ++number;
     if (number == 1 && line.starts_with("\xEF\xBB\xBF")) line.erase(0, 3);
     if (trimmed(line).empty()) continue;
-    std::vector<std::string> cells = cells_of(trimmed(line));
+    const std::size_t first = number;
+    std::vector<std::string> cells = whole_record(in, line, table.file_, number);
     if (table.columns_.empty()) {
       for (auto& name : cells) {
         if (name.empty() || table.has(name))
           throw ConfigError(fmt::format("{}:{}: the column name '{}' is {}; name each column once",
-                                        table.file_, number, name,
+                                        table.file_, first, name,
                                         name.empty() ? "empty" : "there twice"));
         table.push(std::move(name)).text = true;
       }
@@ -77,10 +111,10 @@ Table Table::read_csv(std::istream& in, std::string file) {
     }
     if (cells.size() != table.columns_.size())
       throw ConfigError(fmt::format("{}:{}: {} cells in this row; the header has {}", table.file_,
-                                    number, cells.size(), table.columns_.size()));
+                                    first, cells.size(), table.columns_.size()));
     for (std::size_t c = 0; c < cells.size(); ++c)
       table.columns_[c].cells.push_back(std::move(cells[c]));
-    table.lines_.push_back(number);
+    table.lines_.push_back(first);
   }
   if (table.columns_.empty())
     throw ConfigError(
@@ -175,7 +209,8 @@ std::vector<double> Table::numbers(std::string_view name) const {
                                     row_text(i + 1)));
     double value = 0;
     const char* end = cell.data() + cell.size();
-    const char* begin = cell.data() + (cell.front() == '+' ? 1 : 0);
+    const bool plus = cell.front() == '+' && !cell.starts_with("+-");
+    const char* begin = cell.data() + (plus ? 1 : 0);
     const auto [at, error] = std::from_chars(begin, end, value);
     if (error != std::errc() || at != end)
       throw ConfigError(

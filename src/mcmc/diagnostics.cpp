@@ -54,19 +54,25 @@ const std::vector<double>& scores_of(std::size_t total) {
   return scores;
 }
 
-ChainDraws rank_normalise(const ChainDraws& x) {
+struct Item {
+  double value;
+  std::size_t at;  ///< chain * length + draw
+};
+
+std::vector<Item> sorted_items(const ChainDraws& x) {
   const std::size_t n = common_length(x);
-  struct Item {
-    double value;
-    std::size_t at;
-  };
   std::vector<Item> items;
   items.reserve(n * x.size());
   for (std::size_t c = 0; c < x.size(); ++c)
     for (std::size_t i = 0; i < n; ++i) items.push_back({x[c][i], c * n + i});
   std::sort(items.begin(), items.end(),
             [](const Item& a, const Item& b) { return a.value < b.value; });
-  ChainDraws z(x.size(), std::vector<double>(n));
+  return items;
+}
+
+// Normal scores of sorted items, put back to where they came from: chains of `length`.
+ChainDraws scores_at(const std::vector<Item>& items, std::size_t length) {
+  ChainDraws z(items.size() / length, std::vector<double>(length));
   const double total = static_cast<double>(items.size());
   const auto& scores = scores_of(items.size());
   for (std::size_t i = 0; i < items.size();) {
@@ -74,11 +80,14 @@ ChainDraws rank_normalise(const ChainDraws& x) {
     while (j < items.size() && items[j].value == items[i].value) ++j;
     const double rank = 0.5 * static_cast<double>(i + 1 + j);  // ties share their mean rank
     const double score = j == i + 1 ? scores[i] : normal_quantile((rank - 0.375) / (total + 0.25));
-    for (; i < j; ++i) z[items[i].at / n][items[i].at % n] = score;
+    for (; i < j; ++i) z[items[i].at / length][items[i].at % length] = score;
   }
   return z;
 }
 
+ChainDraws rank_normalise(const ChainDraws& x) {
+  return scores_at(sorted_items(x), common_length(x));
+}
 double mean_of(std::span<const double> x) {
   return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size());
 }
@@ -248,6 +257,25 @@ double folded_rhat(const ChainDraws& x, const std::vector<double>& order) {
   return unusable(folded) ? nan : basic_rhat(rank_normalise(folded));
 }
 
+// The same of items that are sorted already: distances come in order from the median's two sides.
+double folded_rhat(const std::vector<Item>& items, std::size_t half) {
+  const std::size_t n = items.size();
+  const double median = (items[n / 2 - 1].value + items[n / 2].value) / 2;
+  std::vector<Item> folded;
+  folded.reserve(n);
+  for (std::size_t below = n / 2, above = n / 2; folded.size() < n;) {
+    const double low = below > 0 ? std::abs(items[below - 1].value - median) : INFINITY;
+    const double high = above < n ? std::abs(items[above].value - median) : INFINITY;
+    if (above == n || (below > 0 && low < high))
+      folded.push_back({low, items[--below].at});
+    else
+      folded.push_back({high, items[above++].at});
+  }
+  return folded.back().value - folded.front().value < std::numeric_limits<double>::epsilon()
+             ? nan
+             : basic_rhat(scores_at(folded, half));
+}
+
 double larger(double bulk, double folded) {
   return std::isnan(bulk) ? folded : std::isnan(folded) ? bulk : std::max(bulk, folded);
 }
@@ -260,7 +288,10 @@ double tail_of(const ChainDraws& x, double q5, double q95) {
 
 DrawFigures figures(const ChainDraws& x) {
   DrawFigures f;
-  const auto order = sorted(x);
+  const auto items = sorted_items(x);
+  std::vector<double> order;
+  order.reserve(items.size());
+  for (const Item& item : items) order.push_back(item.value);
   if (order.size() < 2) return f;
   f.mean = mean_of(order);
   f.sd = std::sqrt(variance_of(order));
@@ -270,8 +301,10 @@ DrawFigures figures(const ChainDraws& x) {
   if (unusable(x)) return f;
   const auto halves = split(x);
   f.mcse = f.sd / std::sqrt(ess_of(halves));
-  const auto scores = rank_normalise(halves);
-  f.rhat = larger(basic_rhat(scores), folded_rhat(x, order));
+  const std::size_t half = common_length(x) / 2;
+  const bool even = items.size() == 2 * half * x.size();  // the halves lose no draw
+  const auto scores = even ? scores_at(items, half) : rank_normalise(halves);
+  f.rhat = larger(basic_rhat(scores), even ? folded_rhat(items, half) : folded_rhat(x, order));
   f.ess_bulk = ess_of(scores);
   f.ess_tail = tail_of(x, f.q5, f.q95);
   return f;

@@ -107,6 +107,33 @@ bool Sampler::State::step(detail::Poll& poll) {
     search_step[which] = 0;
   }
   DrawStats stats;
+  if (!warm && output[c].stats.size() > iteration - warmup) {
+    // It was sampled alone and is ahead.
+  } else if (!sample_one(c, poll, stats)) {
+    return false;
+  } else if (!warm) {
+    keep(c, stats);
+  } else if (options.algorithm != Algorithm::random_walk) {
+    if (options.adaptation == Adaptation::fisher)
+      learn_fisher(c, stats.accept_stat);
+    else
+      learn_windows(c, stats.accept_stat);
+  }
+  if (++next_chain == chains.size()) {
+    next_chain = 0;
+    end_iteration();
+  }
+  return true;
+}
+
+void Sampler::State::keep(std::size_t c, const DrawStats& stats) {
+  output[c].q.insert(output[c].q.end(), chains[c].q.begin(), chains[c].q.end());
+  output[c].stats.push_back(stats);
+}
+
+bool Sampler::State::sample_one(std::size_t c, detail::Poll& poll, DrawStats& stats) {
+  detail::Tuning& t = tuning(c);
+  const bool warm = iteration < warmup;
   bool complete = false;
   if (options.algorithm == Algorithm::random_walk) {
     const double gain =
@@ -120,22 +147,8 @@ bool Sampler::State::step(detail::Poll& poll) {
     const auto depth = shallow ? std::min(options.max_depth, shallow_depth) : options.max_depth;
     complete = engine.nuts(chains[c], t, depth, poll, stats);
   }
-  if (!complete) return false;
-  divergences += stats.divergent;
-  if (!warm) {
-    output[c].q.insert(output[c].q.end(), chains[c].q.begin(), chains[c].q.end());
-    output[c].stats.push_back(stats);
-  } else if (options.algorithm != Algorithm::random_walk) {
-    if (options.adaptation == Adaptation::fisher)
-      learn_fisher(c, stats.accept_stat);
-    else
-      learn_windows(c, stats.accept_stat);
-  }
-  if (++next_chain == chains.size()) {
-    next_chain = 0;
-    end_iteration();
-  }
-  return true;
+  divergences += complete && stats.divergent;
+  return complete;
 }
 
 bool Sampler::State::enough() const {
@@ -189,11 +202,66 @@ bool Sampler::advance(const StopWhen& stop, std::size_t transitions) {
   return s.done;
 }
 
+bool Sampler::advance_warmup(const StopWhen& stop, std::size_t transitions) {
+  const State& s = *state_;
+  while (s.iteration < s.warmup && transitions > 0) {  // which may grow on the way
+    const std::size_t before = completed_transitions();
+    const std::size_t most = std::min(transitions, s.warmup * s.chains.size() - before);
+    advance(stop, most);
+    if (completed_transitions() - before < most) break;
+    transitions -= most;
+  }
+  return s.iteration >= s.warmup;
+}
+
+void Sampler::State::check_chain(std::size_t chain) const {
+  if (chain >= chains.size())
+    throw ConfigError(fmt::format("chain {} does not exist; there are {}", chain, chains.size()));
+  if (iteration < warmup)
+    throw ConfigError(
+        "chains meet until the end of the warm-up; call advance_warmup until it is true");
+  if (options.target_ess > 0)
+    throw ConfigError("target_ess asks for all chains together; use advance");
+}
+
+bool Sampler::advance_chain(std::size_t chain, const StopWhen& stop, std::size_t transitions) {
+  State& s = *state_;
+  s.check_chain(chain);
+  detail::Poll poll(stop);
+  s.stopped = Status::ok;
+  DrawStats stats;
+  while (s.output[chain].stats.size() < s.options.draws && transitions-- > 0) {
+    if (!s.sample_one(chain, poll, stats)) {
+      s.stopped = poll.status();
+      return false;
+    }
+    s.keep(chain, stats);
+  }
+  return s.output[chain].stats.size() >= s.options.draws;
+}
+
+void Sampler::take_chain(const Sampler& from, std::size_t chain) {
+  State& s = *state_;
+  s.check_chain(chain);
+  from.state_->check_chain(chain);
+  s.chains[chain] = from.state_->chains[chain];
+  s.output[chain] = from.state_->output[chain];
+  if (s.tunings.size() > 1) s.tunings[chain] = from.state_->tunings[chain];
+  std::size_t least = SIZE_MAX;
+  for (const auto& c : s.output) least = std::min(least, c.stats.size());
+  if (least > s.iteration - s.warmup) s.next_chain = 0;
+  s.iteration = s.warmup + least;
+  s.done = least >= s.options.draws;
+}
+
 bool Sampler::finished() const noexcept {
   return state_->done;
 }
 Status Sampler::stopped() const noexcept {
   return state_->stopped;
+}
+const SampleOptions& Sampler::options() const noexcept {
+  return state_->options;
 }
 std::size_t Sampler::completed_transitions() const noexcept {
   return state_->iteration * state_->chains.size() + state_->next_chain;

@@ -38,6 +38,9 @@ struct Sampler::State {
   bool learn_metric();
   bool extend_warmup();
   void end_iteration();
+  bool sample_one(std::size_t chain, detail::Poll& poll, DrawStats& stats);
+  void keep(std::size_t chain, const DrawStats& stats);
+  void check_chain(std::size_t chain) const;
   bool enough() const;
 
   /// Every field that changes, in order, to or from an archive.

@@ -192,6 +192,79 @@ TEST_F(EngineTest, KilledWorkersGoOnToTheSameBytes) {
   run_until(context, [&] { return kills >= 4 || over; }, 500ms);
 }
 
+std::size_t leased(const ResourcePool& pool) {
+  std::size_t count = 0;
+  for (const auto& worker : pool.status().workers) count += worker.state == WorkerState::leased;
+  return count;
+}
+
+// Links that sample for as long as they may.
+struct Slow {
+  Slow() {
+    for (std::size_t i = 0; i < 4; ++i) links.push_back(simulated(1, i));
+    options.draws = 10'000'000;
+    options.deadline = 15s;
+  }
+  std::vector<CausalLink> links;
+  InferOptions options = quick();
+};
+
+TEST_F(EngineTest, CancellingManyLinksFreesTheirWorkersAtOnce) {
+  Slow slow;
+  asio::cancellation_signal signal;
+  std::exception_ptr ended;
+  asio::co_spawn(context, engine.infer_mechanisms(slow.links, slow.options),
+                 asio::bind_cancellation_slot(
+                     signal.slot(), [&](std::exception_ptr e, const auto&) { ended = e; }));
+  ASSERT_TRUE(run_until(context, [&] { return leased(pool) == 2; }));
+  signal.emit(asio::cancellation_type::terminal);
+  EXPECT_TRUE(run_until(context, [&] { return ended && leased(pool) == 0; }, 14s));
+  EXPECT_GT(pool.status().deaths.cancelled, 0u) << "nobody waited for the links' own deadline";
+  expect_pool_works(context, pool);
+}
+
+// The same at the first evaluation.
+Mechanism crashing_at_once() {
+  auto m = mechanism<1>("crashing at once", [](const auto& x, auto t) {
+    if constexpr (requires { x.v; }) {
+      for (int i = 0; i < std::decay_t<decltype(x)>::width; ++i)
+        if (x.v[i] > 0.999999) ::raise(SIGKILL);
+    }
+    return t[0] + 0.0 * x;
+  });
+  m.parameter("a", mcmc::normal(0, 1)).scale(CauseScale::raw);
+  return m;
+}
+
+TEST_F(EngineTest, AProgressThatThrowsCancelsTheLinksUnderWay) {
+  Slow slow;
+  slow.links.insert(slow.links.begin(), simulated(1, 9, 100, 1));
+  auto& candidates = slow.options.candidates;
+  candidates.insert(candidates.begin(), crashing_at_once());  // at the first link's large x
+  for (std::size_t i = 1; i < slow.links.size(); ++i) slow.links[i] = simulated(1, i, 100, 1e-3);
+  slow.options.progress = [](const LinkProgress&) { throw std::logic_error("enough"); };
+  const auto from = std::chrono::steady_clock::now();
+  EXPECT_THROW(run_in(context, engine.infer_mechanisms(slow.links, slow.options)),
+               std::logic_error);
+  EXPECT_LT(seconds_since(from), 14) << "nobody waits for the links' own deadline of 15 s";
+  EXPECT_TRUE(run_until(context, [&] { return leased(pool) == 0; }, 2s));
+  expect_pool_works(context, pool);
+}
+
+TEST_F(EngineTest, LinksOfOneNameCannotShareCheckpoints) {
+  InferOptions options = quick();
+  const std::vector<CausalLink> links{simulated(1, 1), simulated(1, 2), simulated(1, 1)};
+  EXPECT_EQ(run_in(context, engine.infer_mechanisms(links, options)).size(), 3u);
+  const std::size_t spawns = pool.status().spawns, grants = pool.status().grants;
+  options.checkpoint_folder = "/nowhere";
+  const std::string text =
+      text_of<ConfigError>([&] { (void)engine.infer_mechanisms(links, options); });
+  EXPECT_NE(text.find("links 1 and 3 of 3"), std::string::npos) << text;
+  EXPECT_NE(text.find("'linear 1'"), std::string::npos) << text;
+  EXPECT_EQ(pool.status().spawns, spawns);
+  EXPECT_EQ(pool.status().grants, grants);
+}
+
 TEST_F(EngineTest, TheBooksBalance) {
   std::vector<CausalLink> links;
   for (std::size_t i = 0; i < 5; ++i) links.push_back(simulated(1, i));

@@ -1,50 +1,12 @@
-// Simulated data sets whose mechanism is known.
+// What the tests of inference share.
 #pragma once
 
 #include <reeve/inference.hpp>
 
 #include "tests/support/pch.hpp"
+#include "tests/support/simulated_links.hpp"
 
 namespace reeve::inference::test {
-
-inline const std::vector<std::string>& truths() {
-  static const std::vector<std::string> all{"null", "linear", "quadratic", "emax", "sigmoid"};
-  return all;
-}
-
-/// The expected effect at x in (0, 2).
-inline double truth_at(std::size_t truth, double x) {
-  switch (truth) {
-    case 1:
-      return 0.3 + 0.5 * x;
-    case 2:
-      return 0.2 + 1.6 * x - 0.8 * x * x;
-    case 3:
-      return 0.2 + 1.5 * x / (x + 0.2);
-    case 4:
-      return 0.2 + 1.2 / (1 + std::exp(-8 * (x - 1)));
-    default:
-      return 0.5;
-  }
-}
-
-/// `rows` rows of truths()[truth] with normal noise (R^2 of about 0.7 to 0.9), columns "x", "y".
-inline CausalLink simulated(std::size_t truth, std::uint64_t seed, std::size_t rows = 100,
-                            double x_scale = 1, double y_scale = 1, double noise = 0.15) {
-  mcmc::Random random(1000 + seed, truth);
-  std::vector<double> x, y;
-  for (std::size_t i = 0; i < rows; ++i) {
-    const double at = random.uniform(0.02, 2);
-    x.push_back(at * x_scale);
-    y.push_back((truth_at(truth, at) + noise * random.normal()) * y_scale);
-  }
-  CausalLink link;
-  link.cause = "x";
-  link.effect = "y";
-  link.data.add("x", x).add("y", y);
-  link.name = truths()[truth] + " " + std::to_string(seed);
-  return link;
-}
 
 /// Options that are quick: two candidates.
 inline InferOptions quick() {

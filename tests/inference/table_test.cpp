@@ -45,6 +45,33 @@ TEST(Table, RefusesBadFiles) {
   EXPECT_THROW(Table::read_csv("/nonexistent/t.csv"), ConfigError);
 }
 
+TEST(Table, QuotedCells) {
+  std::istringstream in("name,\"a \"\"b\"\"\",v\n\"x, y\",\"two\nlines\" ,+1.5\n z ,\"\",-2\n");
+  const Table table = Table::read_csv(in, "q.csv");
+  EXPECT_EQ(table.names(), (std::vector<std::string>{"name", "a \"b\"", "v"}));
+  EXPECT_EQ(table.rows("v"), 2u);
+  EXPECT_EQ(table.numbers("v"), (std::vector<double>{1.5, -2}));
+  EXPECT_EQ(table.where("a \"b\"", "two\nlines").rows("v"), 1u);
+  EXPECT_EQ(table.where("name", "x, y").rows("v"), 1u);
+  EXPECT_EQ(table.row_text(2), "row 2 (line 4 of q.csv)");
+
+  for (const char* bad : {"a,b\n\"x,1\n2,3\n", "a,b\n\"x\"y,1\n"}) {
+    std::istringstream text(bad);
+    const std::string error = text_of<ConfigError>([&] { (void)Table::read_csv(text, "q.csv"); });
+    EXPECT_NE(error.find("q.csv:2"), std::string::npos) << error;
+    EXPECT_NE(error.find("quote"), std::string::npos) << error;
+  }
+}
+
+TEST(Table, NumbersHaveOneSign) {
+  for (const char* cell : {"+-5", "-+5", "++5", "+", "-", "1e", "0x10", "5 6"}) {
+    Table table;
+    table.add("a", std::vector<std::string>{"+5", cell});
+    const std::string error = text_of<ConfigError>([&] { (void)table.numbers("a"); });
+    EXPECT_NE(error.find("row 2"), std::string::npos) << error;
+  }
+}
+
 TEST(Table, KeepsRowsByText) {
   const Table t = table_of("a,s\n1,on\n2,off\n3,on\n");
   const Table on = t.where("s", "on");

@@ -1,5 +1,6 @@
 // Diagnostics against R's posterior, digit by digit; the values and their script are in data/.
 #include <reeve/mcmc/diagnostics.hpp>
+#include <reeve/mcmc/random.hpp>
 
 #include "tests/support/pch.hpp"
 
@@ -78,6 +79,28 @@ TEST(Diagnostics, equal_r_posterior) {
     expect_equal(mcse_quantile(x, 0.25), k.mcse_q25, 1e-8, "mcse_quantile", k.seed);
     expect_equal(quantile(x, 0.05), k.q5, 1e-8, "quantile", k.seed);
   }
+}
+
+TEST(Diagnostics, figures_equal_the_single_functions) {
+  Random random(5);
+  for (const std::size_t length : {100u, 101u})
+    for (const bool ties : {false, true}) {
+      ChainDraws x(3, std::vector<double>(length));
+      for (auto& chain : x)
+        for (double& v : chain) {
+          v = random.normal();
+          if (ties) v = std::round(4 * v);
+        }
+      const DrawFigures f = figures(x);
+      EXPECT_DOUBLE_EQ(f.mean, mean(x));
+      EXPECT_DOUBLE_EQ(f.sd, standard_deviation(x));
+      EXPECT_DOUBLE_EQ(f.mcse, mcse_mean(x));
+      EXPECT_DOUBLE_EQ(f.q5, quantile(x, 0.05));
+      EXPECT_DOUBLE_EQ(f.q50, quantile(x, 0.5));
+      EXPECT_DOUBLE_EQ(f.rhat, rhat(x)) << length << ties;
+      EXPECT_DOUBLE_EQ(f.ess_bulk, ess_bulk(x));
+      EXPECT_DOUBLE_EQ(f.ess_tail, ess_tail(x));
+    }
 }
 
 TEST(Diagnostics, draws_that_say_nothing_give_nan) {

@@ -187,6 +187,39 @@ TEST(Sampler, chains_do_not_depend_on_how_many_draws_are_taken_together) {
   expect_same(run, one_by_one.result());
 }
 
+TEST(Sampler, chains_apart_give_the_draws_of_chains_together) {
+  for (const auto adaptation : {Adaptation::fisher, Adaptation::stan}) {
+    SampleOptions o;
+    o.draws = 80;
+    o.warmup = 150;
+    o.adaptation = adaptation;
+    const auto together = sample(hard_normal(), o);
+    Sampler warm(hard_normal(), o);
+    EXPECT_THROW(warm.advance_chain(0), ConfigError);
+    while (!warm.advance_warmup({}, 7)) {
+    }
+    const std::string bytes = warm.checkpoint();
+    Sampler whole = Sampler::resume(hard_normal(), bytes);
+    for (const std::size_t c : {2u, 0u, 3u, 1u}) {
+      Sampler one = Sampler::resume(hard_normal(), bytes);
+      while (!one.advance_chain(c, {}, 13)) {
+      }
+      EXPECT_FALSE(whole.finished());
+      whole.take_chain(Sampler::resume(hard_normal(), one.checkpoint()), c);
+    }
+    EXPECT_TRUE(whole.finished());
+    expect_same(together, whole.result());
+    EXPECT_THROW(whole.advance_chain(4), ConfigError);
+    // A part of the chains apart, the rest together.
+    Sampler mixed = Sampler::resume(hard_normal(), bytes);
+    mixed.advance({}, 11);
+    EXPECT_FALSE(mixed.advance_chain(1, {}, 30));
+    EXPECT_TRUE(mixed.advance_chain(3));
+    EXPECT_TRUE(mixed.advance());
+    expect_same(together, mixed.result());
+  }
+}
+
 TEST(Sampler, awkward_densities_give_a_status_or_a_clear_error) {
   const auto flat = density(2, [](std::span<const double>, std::span<double> g) {
     g[0] = g[1] = 0;

@@ -53,11 +53,11 @@ class BayesianInferenceEngine {
   /// Many links, a bounded number at a time; outcomes in the order of the links. A link that fails
   /// has its error in its outcome and hurts no other.
   ///
-  /// Cancellation: no further link is begun and `progress` is not called any more; links under way
-  /// end
-  ///         in their workers, unheard.
-  /// Errors: ConfigError for bad input of any link, naming it, before any worker is asked for; what
-  ///         `progress` throws, when the links under way have ended.
+  /// Cancellation: no further link is begun, `progress` is not called any more, and the workers of
+  ///         links under way are killed.
+  /// Errors: ConfigError for bad input of any link, naming it, and for two links of one name with a
+  ///         checkpoint folder, before any worker is asked for; what `progress` throws, when the
+  ///         links under way have been cancelled.
   boost::asio::awaitable<std::vector<LinkOutcome>> infer_mechanisms(
       std::vector<CausalLink> links, const InferOptions& options = {});
 

@@ -16,8 +16,8 @@ std::vector<Mechanism> candidates_for(const LinkData& data, std::vector<Mechanis
 
 /// Fits every candidate, compares them, and judges the evidence.
 ///
-/// Errors:  ConfigError for a fault in the settings. What a mechanism throws passes through.
-/// Cost:    about 10 ms for 5 mechanisms, 100 rows, and the default settings.
+/// Errors:  ConfigError for a fault in the settings, or no candidates. What a mechanism throws
+/// passes through. Cost:    about 10 ms for 5 mechanisms, 100 rows, and the default settings.
 /// Threads: any; uses one.
 LinkReport infer_link(const LinkData& data, const std::vector<Mechanism>& candidates,
                       const FitSettings& settings, std::stop_token stop = {});

@@ -18,13 +18,21 @@ enum class KeepDraws { none, best, all };
 /// Which fits get a PSIS-LOO.
 enum class LooOf { none, best_and_null, all };
 
+/// Whether the chains of one link may run on several workers.
+enum class Split {
+  automatic,  ///< when a gradient costs more than a millisecond
+  never,
+  always
+};
+
 /// What a worker needs to know to infer one link. Travels as it is.
 struct FitSettings {
   std::size_t chains = 4;   ///< 2 to 64
   std::size_t warmup = 0;   ///< per chain; 0: 150, or 10 per parameter
   std::size_t draws = 250;  ///< per chain, in the first round; at least 100
-  std::size_t rounds = 3;   ///< 1: one try; 2: a fit that fails its checks is run again, twice
-                            ///< times as long; 3: after that by tempered SMC
+  std::size_t rounds = 3;   ///< 1: one try; 2: a fit that fails its checks is done by importance
+                            ///< sampling around its chains, and when the weights are bad run
+                            ///< again, twice as long; 3: after that by tempered SMC
   double target_ess = 0;    ///< stop a fit early when every parameter has this; 0: never
   double target_accept = 0.8;
   double se_limit = 0.1;  ///< largest error of a log marginal likelihood that is used
@@ -38,7 +46,8 @@ struct FitSettings {
   /// 0: 60 % of the lease's time for infer_mechanism, none elsewhere.
   std::chrono::milliseconds deadline{0};
   std::size_t checkpoint_every = 2000;  ///< transitions
-  std::string checkpoint_folder;        ///< empty: none. Existing files there are gone on from.
+  std::string checkpoint_folder;  ///< empty: none. Files there are gone on from, with the same
+                                  ///< options: others are a ConfigError that names the file
 };
 std::optional<std::string> find_fault(const FitSettings& settings);
 
@@ -55,6 +64,9 @@ class InferOptions : public FitSettings {
   std::vector<Mechanism> candidates;  ///< empty: default_mechanisms()
   ByteSize memory{0};                 ///< of one link, below the pool's limit; 0: the pool's
   std::size_t concurrency = 0;        ///< links at a time; 0: the pool's workers and one more
+  /// By an engine; the draws are the same either way. Each warm-up and each chain is a task with a
+  /// lease of its own. With a target_ess, and on a lease that you hold, links are never split.
+  Split split = Split::automatic;
   std::size_t retries = 0;  ///< after the loss or crash of a worker; goes on from the checkpoint
   std::function<void(const LinkProgress&)> progress;  ///< on the engine's executor
 };

@@ -28,14 +28,15 @@ struct FitReport {
   std::string mechanism;
   mcmc::Status status = mcmc::Status::not_converged;
   std::vector<std::string> reasons;  ///< why the status is not ok
-  std::string method;                ///< "nuts" or "smc"
+  std::string method;                ///< "nuts", "importance" or "smc"
   int rounds = 0;                    ///< how many tries it took
   std::vector<mcmc::ParameterSummary> summary;
   mcmc::Diagnostics diagnostics;
   mcmc::LogMarginal log_marginal;
   std::optional<mcmc::Loo> loo;
   /// Absent unless the comparison is conclusive, and for a fit that failed its checks but is left
-  /// out because it lies at least 15 nats (and six errors) behind; its reasons say so.
+  /// out because even its largest likelihood, times its prior weight, lies 10 nats behind the best
+  /// fit's marginal likelihood; its reasons say so.
   std::optional<double> probability;
   Strength strength;
   std::vector<mcmc::Chain> chains;  ///< standard scale; kept as the options say
@@ -50,7 +51,8 @@ enum class Evidence {
   mechanism,        ///< several mechanisms remain plausible
   identifiability,  ///< a parameter of the best mechanism learned next to nothing from the data
   data,             ///< fewer than 5 rows per parameter
-  prediction        ///< by PSIS-LOO the best mechanism does not predict better than the null
+  prediction        ///< by PSIS-LOO the best mechanism does not predict better than the null, or
+                    ///< there is no PSIS-LOO that can be trusted
 };
 const char* to_string(Evidence evidence) noexcept;
 

@@ -15,11 +15,12 @@ class Table {
  public:
   Table() = default;
 
-  /// Reads a header line and comma-separated rows; a cell may stand in double quotes. Cells stay
-  /// text until a column is asked for as numbers, so columns of text do no harm.
+  /// Reads a header line and comma-separated rows; a cell in double quotes may hold commas, doubled
+  /// quotes and line ends. Cells stay text until a column is asked for as numbers, so columns of
+  /// text do no harm.
   ///
   /// Errors: ConfigError naming file and line for a file that cannot be read, an empty or repeated
-  ///         column name, or a row with another number of cells.
+  ///         column name, a row with another number of cells, or a quote that is not closed.
   static Table read_csv(const std::string& path);
   static Table read_csv(std::istream& in, std::string file);
 

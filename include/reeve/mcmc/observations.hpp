@@ -45,7 +45,7 @@ template <class F, int W>
 struct SumKernel {
   static constexpr std::size_t P = F::parameters;
   REEVE_INLINE static double run(const Columns& data, const double* theta, double* gradient,
-                                 double* pointwise) noexcept {
+                                 double* pointwise) {
     using D = Dual<P, Pack<W>>;
     D t[P];
     for (std::size_t i = 0; i < P; ++i) t[i] = D::variable(Pack<W>(theta[i]), i);
@@ -74,7 +74,7 @@ template <class F, int W>
 struct MeanKernel {
   static constexpr std::size_t P = F::parameters;
   REEVE_INLINE static double run(const Columns& data, const double* theta, double* out,
-                                 double* means) noexcept {
+                                 double* means) {
     const auto prepared = prepare(theta);
     const std::size_t n = data.rows(), y = data.size() - 1;
     const std::size_t stride = (n + 7) / 8 * 8;
@@ -103,7 +103,7 @@ struct MeanKernel {
   struct Variables {
     D t[P];
   };
-  REEVE_INLINE static auto prepare(const double* theta) noexcept {
+  REEVE_INLINE static auto prepare(const double* theta) {
     if constexpr (requires { F::prepare(theta); }) {
       return F::prepare(theta);
     } else {
@@ -114,8 +114,7 @@ struct MeanKernel {
   }
   // f(x, theta) of one regressor takes its pack; of several, the row.
   template <class Prepared>
-  REEVE_INLINE static Pack<W> mean(const Prepared& prepared, const Row<W>& row,
-                                   Pack<W>* partial) noexcept {
+  REEVE_INLINE static Pack<W> mean(const Prepared& prepared, const Row<W>& row, Pack<W>* partial) {
     if constexpr (requires { F::prepare(static_cast<const double*>(nullptr)); }) {
       return F::value(prepared, row[0], partial);
     } else {

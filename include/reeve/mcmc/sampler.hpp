@@ -87,7 +87,23 @@ class Sampler {
   Status stopped() const noexcept;
   std::size_t completed_transitions() const noexcept;
 
+  /// The warm-up alone: at most `transitions` of it. True when it is complete.
+  bool advance_warmup(const StopWhen& stop = {}, std::size_t transitions = SIZE_MAX);
+  /// One chain alone, to its end; after the warm-up chains do not meet any more, so they may be
+  /// sampled by several copies of this sampler and put together again by take_chain: the draws are
+  /// those of `advance`. True when the chain is complete.
+  ///
+  /// Errors: ConfigError before the end of the warm-up, with a target_ess (which asks for all
+  /// chains
+  ///         together), or for a chain that does not exist.
+  bool advance_chain(std::size_t chain, const StopWhen& stop = {},
+                     std::size_t transitions = SIZE_MAX);
+  /// Takes over what a copy of this sampler did to one chain. Errors: as advance_chain.
+  void take_chain(const Sampler& from, std::size_t chain);
+
   Run result() const;
+  /// What it was made with, also after resume.
+  const SampleOptions& options() const noexcept;
 
   /// Everything needed to go on, as bytes. Cost: proportional to the draws so far.
   std::string checkpoint() const;

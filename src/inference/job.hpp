@@ -1,0 +1,68 @@
+// A link that was checked, with everything that its tasks need, and the way to a worker. Internal.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <memory>
+#include <reeve/inference/engine.hpp>
+#include <string>
+#include <vector>
+
+namespace reeve::inference {
+
+struct Job {
+  /// Errors: ConfigError for whatever is wrong with the link or the options.
+  Job(const CausalLink& link, const InferOptions& options);
+  void limit(std::chrono::milliseconds lease);
+  std::string task() const { return data.name.substr(0, 127); }
+
+  LinkData data;
+  std::vector<Mechanism> candidates;
+  std::vector<MechanismRecord> records;
+  FitSettings settings;
+  ByteSize memory;
+  std::size_t retries = 0;
+  Split split = Split::automatic;
+};
+
+/// Leases a worker for `use(worker)`, again when the worker is lost or crashes, as often as the job
+/// allows.
+template <class Use>
+auto with_retries(ResourcePool pool, std::shared_ptr<const Job> job,
+                  std::chrono::milliseconds queue_time, Use use)
+    -> decltype(use(std::declval<WorkerLease&>())) {
+  const std::string task = job->task();
+  AcquireOptions waiting;
+  waiting.timeout = queue_time;
+  for (std::size_t attempt = 0;; ++attempt) {
+    try {
+      WorkerLease worker = co_await pool.acquire_worker(task, waiting);
+      auto call = use(worker);
+      auto result = co_await std::move(call);
+      co_return result;
+    } catch (const WorkerLostError&) {
+      if (attempt >= job->retries) throw;
+    } catch (const WorkerCrashedError&) {
+      if (attempt >= job->retries) throw;
+    }
+  }
+}
+
+/// The result of a report that came from `worker`.
+InferenceResult result_of(const Job& job, LinkReport report, const WorkerLease& worker);
+
+/// What the worker of a whole link sends back: its report, or the wish to be split.
+struct WholeLink {
+  LinkReport report;
+  bool too_slow = false;  ///< a gradient costs more than a millisecond
+};
+WholeLink infer_in_worker(LinkData data, std::vector<MechanismRecord> records, FitSettings settings,
+                          bool may_split);
+
+/// One link by several workers: each candidate's warm-up is a task, then each of its chains, then
+/// the rest. The result is that of one worker.
+boost::asio::awaitable<InferenceResult> infer_split(ResourcePool pool,
+                                                    std::shared_ptr<const Job> job,
+                                                    std::chrono::milliseconds queue_time);
+
+}  // namespace reeve::inference
