@@ -2,6 +2,7 @@
 // until it does.
 #include "pool/thread_backend.hpp"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <condition_variable>
 #include <memory_resource>

@@ -54,8 +54,8 @@ int main(int argc, char** argv) {
     Draws draws;
     const double from = cpu();
     const auto run = [&](auto f) {
-      f(model, init, seed, chain, 2.0, 1000, 1000, 1, true, 0, 1.0, 0.0, 10, 0.8, 0.05, 0.75,
-        10.0, 75u, 50u, 25u, interrupt, logger, nothing, draws, nothing);
+      f(model, init, seed, chain, 2.0, 1000, 1000, 1, true, 0, 1.0, 0.0, 10, 0.8, 0.05, 0.75, 10.0,
+        75u, 50u, 25u, interrupt, logger, nothing, draws, nothing);
     };
     if (dense)
       run([](auto&&... a) { stan::services::sample::hmc_nuts_dense_e_adapt(a...); });
