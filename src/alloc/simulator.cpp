@@ -1,6 +1,8 @@
 // Checks, measures, and the engine that decides one job at a time.
 #include "reeve/alloc/simulator.hpp"
 
+#include <algorithm>
+
 #include "alloc/simulator_detail.hpp"
 
 namespace reeve::alloc {

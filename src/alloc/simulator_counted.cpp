@@ -1,6 +1,8 @@
 // Counted placement: FCFS, EASY and conservative (rebuilt at each event).
 #include "alloc/simulator_detail.hpp"
 
+#include <algorithm>
+
 namespace reeve::alloc::detail {
 
 namespace {

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include <reeve/process/init.hpp>
 
 #include <reeve/pool/with_worker.hpp>
