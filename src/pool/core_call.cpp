@@ -16,6 +16,15 @@ using process::never;
 class CallHook final : public async::CancelHook {
  public:
   CallHook(Core& core, Lease& lease) : core_(core), lease_(lease) {}
+  CallHook(const CallHook&) = delete;
+  // The coroutine is destroyed while it waits: whoever would wake it, on another thread, must not
+  // find its spot any more. The call itself ends later, with its Call.
+  ~CallHook() {
+    if (!parked || core_.foreign()) return;
+    const std::lock_guard lock(core_.mutex_);
+    lease_.caller = nullptr;
+  }
+  bool parked = true;
 
   bool take_back() noexcept override {
     const std::lock_guard lock(core_.mutex_);
@@ -166,6 +175,7 @@ boost::asio::awaitable<void> Core::complete(Lease& lease, const codec::TaskDescr
     }
   }
   co_await spot.park(&hook);
+  hook.parked = false;
   if (spot.cancelled()) {
     throw boost::system::system_error(boost::asio::error::operation_aborted);
   }
@@ -198,8 +208,8 @@ class WatchHook final : public async::CancelHook {
 
 boost::asio::awaitable<void> Core::wait_revoked([[maybe_unused]] std::shared_ptr<Core> self,
                                                 Lease& lease) {
-  WatchHook hook(*this, lease);
   async::ParkingSpot spot;
+  WatchHook hook(*this, lease);  // ends before the spot does, so that nobody wakes what is gone
   {
     const std::lock_guard lock(mutex_);
     if (lease.failure != nullptr) co_return;
