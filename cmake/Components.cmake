@@ -17,6 +17,30 @@ function(reeve_component name)
   set_property(GLOBAL APPEND PROPERTY REEVE_COMPONENTS reeve_${name})
 endfunction()
 
+set_property(GLOBAL PROPERTY REEVE_SKIPPED "")
+
+# reeve_skip(NAME REASON): leaves a component out, with its tests, examples and benchmarks, and ends its CMakeLists.txt.
+macro(reeve_skip name reason)
+  message(STATUS "reeve::${name} is left out: ${reason}")
+  set_property(GLOBAL APPEND PROPERTY REEVE_SKIPPED ${name})
+  return()
+endmacro()
+
+# reeve_add_folders(): every folder with its own CMakeLists.txt adds itself, unless its component was left out.
+macro(reeve_add_folders)
+  get_property(reeve_skipped GLOBAL PROPERTY REEVE_SKIPPED)
+  if("inference" IN_LIST reeve_skipped)
+    list(APPEND reeve_skipped study)  # the main example is one of inference
+  endif()
+  file(GLOB reeve_folders CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} */CMakeLists.txt)
+  foreach(reeve_folder IN LISTS reeve_folders)
+    get_filename_component(reeve_folder ${reeve_folder} DIRECTORY)
+    if(NOT reeve_folder IN_LIST reeve_skipped)
+      add_subdirectory(${reeve_folder})
+    endif()
+  endforeach()
+endmacro()
+
 set(REEVE_TEST_ONLY "" CACHE STRING "Components whose tests are built and run; empty for all")
 
 function(reeve_test name)

@@ -24,7 +24,7 @@ constexpr std::chrono::microseconds slow_gradient(1000);
 
 asio::awaitable<WholeLink> whole_link(WorkerLease& worker, const Job& job, bool may_split) {
   RunLimits limits;
-  limits.memory = job.memory;
+  if (job.memory > 0_B) limits.memory = job.memory;
   return worker.run<&infer_in_worker>(limits, job.data, job.records, job.settings, may_split);
 }
 

@@ -186,7 +186,7 @@ struct SplitLink {
   }
   RunLimits limits() const {
     RunLimits limits;
-    limits.memory = job->memory;
+    if (job->memory > 0_B) limits.memory = job->memory;
     return limits;
   }
 };

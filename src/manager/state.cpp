@@ -147,8 +147,13 @@ ManagedPool ManagerState::get_preset(std::string_view name, bool force_new) {
   if (found == presets_.end()) {
     std::string known;
     for (const Preset& preset : config_.presets) known += (known.empty() ? "" : ", ") + preset.name;
-    throw ConfigError(fmt::format("there is no preset '{}'; there are: {}", name,
-                                  known.empty() ? "none" : known));
+    if (known.empty()) {
+      throw ConfigError(fmt::format(
+          "there is no preset '{}', for ManagerConfig::presets is empty; add it there, or take "
+          "get_pool",
+          name));
+    }
+    throw ConfigError(fmt::format("there is no preset '{}'; there are: {}", name, known));
   }
   const Preset& preset = *found->second;
   return get(PoolKey{preset.config, preset.label}, force_new);

@@ -4,8 +4,14 @@
 #include <fmt/format.h>
 #include <link.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+#include <type_traits>
 
 #include "pool/board.hpp"
 #include "process/protocol.hpp"
@@ -32,13 +38,22 @@ ByteSize static_data() {
   return ByteSize{bytes};
 }
 
+// A negative number that was given to an unsigned field is shown as it was meant, too.
+std::string count_text(std::size_t count) {
+  const auto meant = static_cast<std::make_signed_t<std::size_t>>(count);
+  return meant < 0 ? fmt::format("{} ({} as a signed number)", count, meant)
+                   : fmt::format("{}", count);
+}
+
 Fault find_size_fault(const ResourceConfig& config) {
   if (config.max_workers < 1 || config.max_workers > 4096) {
-    return fmt::format("max_workers is {}; a pool has 1 to 4096 workers", config.max_workers);
+    return fmt::format("max_workers is {}; a pool has 1 to 4096 workers, so {}",
+                       count_text(config.max_workers),
+                       config.max_workers < 1 ? "give it 1 or more" : "lower it");
   }
   if (config.min_workers > config.max_workers) {
-    return fmt::format("min_workers is {}, above max_workers = {}; lower it", config.min_workers,
-                       config.max_workers);
+    return fmt::format("min_workers is {}, above max_workers = {}; lower it",
+                       count_text(config.min_workers), config.max_workers);
   }
   const std::size_t spare = detail::Board::capacity - config.max_workers;
   if (config.quarantine_max > spare) {
@@ -96,6 +111,55 @@ Fault find_memory_fault(const ResourceConfig& config) {
   return {};
 }
 
+// What the worker's chdir would say later, said before anything is started.
+Fault find_directory_fault(const std::string& path) {
+  if (path.empty()) return {};
+  if (path.find('\0') != std::string::npos) {
+    return fmt::format("working_directory '{}' has a null byte at {}; give the path without it",
+                       std::string_view(path.c_str()), path.find('\0'));
+  }
+  struct stat file{};
+  const int found = stat(path.c_str(), &file);
+  const char* why = found != 0                        ? std::strerror(errno)
+                    : !S_ISDIR(file.st_mode)          ? "it is no directory"
+                    : access(path.c_str(), X_OK) != 0 ? "it may not be entered"
+                                                      : nullptr;
+  if (why == nullptr) return {};
+  return fmt::format(
+      "working_directory '{}' cannot be used: {}; make it first, or leave it empty for the "
+      "program's own",
+      path, why);
+}
+
+// Descriptors and processes that the limits of this program leave.
+Fault find_rlimit_fault(const ResourceConfig& config) {
+  const std::size_t slots = config.max_workers + config.quarantine_max;
+  const std::size_t warden_files = process::own_fds_from + 64 + 5 * slots;
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  if (files.rlim_max < warden_files) {
+    return fmt::format(
+        "{} workers need {} file descriptors in their warden, but the hard RLIMIT_NOFILE is {}; "
+        "raise the hard limit (ulimit -Hn {}, as root) or lower max_workers",
+        config.max_workers, warden_files, files.rlim_max, warden_files);
+  }
+  if (files.rlim_cur < 2 * slots + 64) {
+    return fmt::format(
+        "{} workers need {} file descriptors here, but RLIMIT_NOFILE is {}; raise it (ulimit -n "
+        "{}) or lower max_workers",
+        config.max_workers, 2 * slots + 64, files.rlim_cur, 2 * slots + 64);
+  }
+  rlimit processes{};
+  getrlimit(RLIMIT_NPROC, &processes);
+  if (processes.rlim_cur != RLIM_INFINITY && processes.rlim_cur < slots + 8) {
+    return fmt::format(
+        "{} workers need {} processes, beside what this user runs already, but RLIMIT_NPROC = {}; "
+        "raise it (ulimit -u {} or more) or lower max_workers",
+        config.max_workers, slots + 8, processes.rlim_cur, slots + 8);
+  }
+  return {};
+}
+
 Fault find_process_fault(const ResourceConfig& config) {
   if (config.nice < 0 || config.nice > 19)
     return fmt::format("nice is {}; it must be 0 to 19", config.nice);
@@ -110,34 +174,8 @@ Fault find_process_fault(const ResourceConfig& config) {
     }
   }
   if (config.isolation == Isolation::thread) return {};
-  rlimit files{};
-  getrlimit(RLIMIT_NOFILE, &files);
-  const std::size_t slots = config.max_workers + config.quarantine_max;
-  const std::size_t warden_files = process::own_fds_from + 64 + 5 * slots;
-  if (files.rlim_max < warden_files) {
-    return fmt::format(
-        "{} workers need {} file descriptors in their warden, but RLIMIT_NOFILE allows {}; raise "
-        "the "
-        "hard limit or lower max_workers",
-        config.max_workers, warden_files, files.rlim_max);
-  }
-  if (files.rlim_cur < 2 * slots + 64) {
-    return fmt::format(
-        "{} workers need {} file descriptors here, but RLIMIT_NOFILE is {}; raise it (ulimit -n) "
-        "or "
-        "lower max_workers",
-        config.max_workers, 2 * slots + 64, files.rlim_cur);
-  }
-  rlimit processes{};
-  getrlimit(RLIMIT_NPROC, &processes);
-  if (processes.rlim_cur != RLIM_INFINITY && processes.rlim_cur < slots + 8) {
-    return fmt::format(
-        "{} workers need more processes than RLIMIT_NPROC = {} allows; raise it (ulimit -u) or "
-        "lower "
-        "max_workers",
-        config.max_workers, processes.rlim_cur);
-  }
-  return {};
+  if (auto fault = find_directory_fault(config.working_directory)) return fault;
+  return find_rlimit_fault(config);
 }
 
 }  // namespace

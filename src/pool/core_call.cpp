@@ -83,17 +83,17 @@ void Core::end_call(Lease& lease) noexcept {
 // Tighter limits of this call go to the cell before the call does.
 void Core::arm_call(Lease& lease, const RunLimits& limits) {
   lease.soft_deadline = never;
-  if (limits.timeout.count() <= 0 && limits.soft_timeout.count() <= 0) return;
+  if (!limits.timeout && !limits.soft_timeout) return;
   const std::int64_t now = now_ns();
-  if (limits.timeout.count() > 0) {
-    const std::int64_t due = std::min(lease.deadline, later(now, limits.timeout));
+  if (limits.timeout) {
+    const std::int64_t due = std::min(lease.deadline, later(now, *limits.timeout));
     process::BoardSlot& cell = *slots_[lease.slot].cell;
     cell.deadline.store(due, std::memory_order_seq_cst);
     lease.call_deadline = due;
     if (!backend_->watch(due)) need_alarm(due);
   }
-  if (limits.soft_timeout.count() > 0) {
-    lease.soft_deadline = later(now, limits.soft_timeout);
+  if (limits.soft_timeout) {
+    lease.soft_deadline = later(now, *limits.soft_timeout);
     need_alarm(lease.soft_deadline);
   }
 }
@@ -151,9 +151,10 @@ boost::asio::awaitable<void> Core::complete(Lease& lease, const codec::TaskDescr
     lease.progress = limits.progress ? &limits.progress : nullptr;
     lease.caller = &spot;
     lease.submitted = true;
-    lease.call_memory = limits.memory < config_.worker_memory ? limits.memory : ByteSize{};
+    const ByteSize memory = limits.memory.value_or(ByteSize{});
+    lease.call_memory = memory < config_.worker_memory ? memory : ByteSize{};
     lease.call_task = &task;
-    lease.call_limit = limits.memory.bytes();
+    lease.call_limit = memory.bytes();
     if (slots_[lease.slot].state == WorkerState::leased) {
       try {
         submit(lease);
@@ -317,6 +318,10 @@ void Core::throw_reply(Lease& lease, const Reply& reply) {
   }
   if (const std::exception_ptr standard = codec::make_standard(record))
     std::rethrow_exception(standard);
+  if (!record.levels.empty() && record.levels.front().type == "reeve::codec::EncodeError") {
+    throw codec::EncodeError("task '" + lease.task + "' on worker " + to_string(lease.worker) +
+                             " ended, but its result cannot travel: " + record.levels.front().what);
+  }
   std::vector<RemoteError::Layer> chain;
   for (const codec::ExceptionLevel& level : record.levels)
     chain.push_back({level.type, level.what});

@@ -319,10 +319,13 @@ void Core::on_died(std::uint32_t number, std::uint64_t incarnation, Death death)
         evidence->memory_observed = ByteSize{crash.data_bytes};
         evidence->memory_peak = std::max(evidence->memory_peak, evidence->memory_observed);
         evidence->mechanism = "rlimit_data";
+        if (crash.null_pointer) reason = refused_malloc_text;
       } else if (death.cause == Cause::lost) {
         reason = "it was killed from outside (SIGKILL)";
       } else if (crash.stack_overflow) {
         reason = "stack overflow";
+      } else if (crash.null_pointer) {
+        reason = null_pointer_text(ByteSize{crash.data_bytes}, config_.worker_memory);
       }
     }
     revoke(number, death.cause, std::move(evidence), std::move(reason));

@@ -43,12 +43,15 @@ std::string timeout_text(const Failure& failure) {
 std::string memory_text(const Failure& failure) {
   const Evidence& evidence = *failure.evidence;
   const bool gpu = evidence.mechanism == "nvml";
+  const bool refused = evidence.mechanism == "rlimit_data";
   return fmt::format(
-      "task '{}' on worker {} wanted more than its {} of {}memory ({} observed, {} at most, "
-      "by {}){}; raise {} or work in smaller pieces{}",
+      "task '{}' on worker {} wanted more than its {} of {}memory: {} observed{}, {} at most, "
+      "by {}{}{}; raise {} or work in smaller pieces{}",
       failure.task, to_string(failure.worker), to_string(evidence.memory_limit), gpu ? "GPU " : "",
-      to_string(evidence.memory_observed), to_string(evidence.memory_peak), evidence.mechanism,
-      tree_text(evidence), gpu ? "gpu_memory" : "worker_memory", tail_of(evidence));
+      to_string(evidence.memory_observed), refused ? " when it was refused more" : "",
+      to_string(evidence.memory_peak), evidence.mechanism,
+      failure.reason.empty() ? "" : "; " + failure.reason, tree_text(evidence),
+      gpu ? "gpu_memory" : "worker_memory", tail_of(evidence));
 }
 
 std::string crash_text(const Failure& failure) {
@@ -72,6 +75,15 @@ std::string preempted_text(const Failure& failure) {
 }
 
 }  // namespace
+
+std::string null_pointer_text(ByteSize used, ByteSize limit) {
+  std::string text = "a null pointer was used";
+  if (used > 0_B) {
+    text += fmt::format("; malloc may have been refused: {} of {} were in use", to_string(used),
+                        to_string(limit));
+  }
+  return text;
+}
 
 std::string signal_name(int number) {
   const char* name = sigabbrev_np(number);

@@ -24,6 +24,12 @@ struct Failure {
 /// The typed exception of `failure`. Cost: allocates its text.
 [[noreturn]] void throw_failure(const Failure& failure);
 
+/// What led to a crash at an address that is next to null, with the private memory at that time (0:
+/// it was not limited). The second: malloc is known to have been refused.
+std::string null_pointer_text(ByteSize used, ByteSize limit);
+inline constexpr const char* refused_malloc_text =
+    "malloc was refused, and the null pointer that it returned was used";
+
 /// "SIGSEGV", "SIGKILL", ... or "signal 42".
 std::string signal_name(int number);
 

@@ -10,6 +10,8 @@
 #include <cstring>
 #include <new>
 
+#include "process/crash_notes.hpp"
+
 namespace reeve::detail {
 
 using process::ChannelHeader;
@@ -116,6 +118,8 @@ process::CrashNote ProcessWorker::crash_note() const noexcept {
   note.address = header.crash_address;
   const std::uint64_t stack = header.crash_stack;
   const std::uint64_t distance = note.address > stack ? note.address - stack : stack - note.address;
+  note.null_pointer = process::is_null_use(note.signal, header.crash_code,
+                                           reinterpret_cast<const void*>(note.address));
   note.stack_overflow = note.signal == SIGSEGV && note.address != 0 && distance < 65536;
   return note;
 }

@@ -11,6 +11,37 @@
 
 namespace reeve {
 
+void DeviceName::assign(std::string_view name) {
+  if (name.empty() || name.size() > size_max || name.find('\0') != std::string_view::npos) {
+    throw ConfigError(fmt::format(
+        "device '{}' has {} bytes; a device has 1 to {} without a null, such as \"cuda\" or "
+        "\"cuda:1\"; leave it out for any",
+        name.substr(0, std::min<std::size_t>(40, name.find('\0'))), name.size(), size_max));
+  }
+  text_.fill('\0');
+  std::memcpy(text_.data(), name.data(), name.size());
+}
+
+std::optional<std::string> find_fault(const RunLimits& limits) {
+  if (limits.timeout && limits.timeout->count() <= 0) {
+    return fmt::format(
+        "RunLimits::timeout is {} ms; give it 1 ms or more, or leave it out for the time of the "
+        "lease",
+        limits.timeout->count());
+  }
+  if (limits.soft_timeout && limits.soft_timeout->count() <= 0) {
+    return fmt::format(
+        "RunLimits::soft_timeout is {} ms; give it 1 ms or more, or leave it out: nobody is asked "
+        "to stop then",
+        limits.soft_timeout->count());
+  }
+  if (limits.memory && *limits.memory == 0_B) {
+    return "RunLimits::memory is 0 B; give it 1 B or more, or leave it out for the worker_memory "
+           "of the pool";
+  }
+  return std::nullopt;
+}
+
 namespace detail {
 
 void TaskName::check(std::string_view text) {
@@ -25,8 +56,19 @@ TaskName::TaskName(std::string_view text) : size_(static_cast<std::uint8_t>(text
   std::memcpy(text_.data(), text.data(), text.size());
 }
 
+// Zero is "the pool's" there; less than that is nobody's wish.
+void check_times(const AcquireOptions& options) {
+  if (options.timeout.count() >= 0 && options.time_limit.count() >= 0) return;
+  const bool wait = options.timeout.count() < 0;
+  throw ConfigError(fmt::format(
+      "AcquireOptions::{} is {} ms; give it 1 ms or more, or leave it out for the pool's {}",
+      wait ? "timeout" : "time_limit", (wait ? options.timeout : options.time_limit).count(),
+      wait ? "acquire_timeout" : "worker_timeout"));
+}
+
 Call::Call(const WorkerLease& lease, RunLimits limits)
     : core_(lease.core_), lease_(lease.lease_), limits_(std::move(limits)) {
+  if (const auto fault = find_fault(limits_)) throw ConfigError(*fault);
   if (lease_ == nullptr) throw std::logic_error("this lease was moved from or given back");
   core_->begin_call(*lease_);
 }
@@ -165,6 +207,7 @@ boost::asio::awaitable<WorkerLease> ResourcePool::acquire_worker(std::string_vie
                                                                  const AcquireOptions& options) {
   core_->check_owner();
   detail::TaskName::check(task_id);
+  detail::check_times(options);
   if (detail::Lease* lease = core_->grab(task_id, options)) {
     return hand_over(WorkerLease(*core_, *lease));
   }
@@ -175,6 +218,7 @@ std::optional<WorkerLease> ResourcePool::try_acquire(std::string_view task_id,
                                                      const AcquireOptions& options) {
   core_->check_owner();
   detail::TaskName::check(task_id);
+  detail::check_times(options);
   return core_->try_acquire(task_id, options);
 }
 

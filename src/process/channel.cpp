@@ -2,18 +2,31 @@
 #include "process/channel.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <new>
+#include <reeve/base/byte_size.hpp>
 #include <reeve/base/error.hpp>
+#include <string>
 
 namespace reeve::process {
 
 namespace {
 constexpr std::size_t first_file_bytes = 64 * 1024;
+}
+
+void throw_too_large(const char* what, std::size_t size, std::size_t before, std::size_t window) {
+  const std::string others =
+      before > 0 ? fmt::format(" behind {} of arguments and buffers", to_string(ByteSize{before}))
+                 : std::string();
+  throw codec::EncodeError(fmt::format(
+      "{} take {} or more{}, and a message may have {} (ResourceConfig::message_max); raise that "
+      "limit, or send less at a time",
+      what, to_string(ByteSize{size}), others, to_string(ByteSize{window})));
 }
 
 Channel::Channel(const WorkerSettings& settings) {
@@ -38,10 +51,7 @@ Channel::~Channel() {
 }
 
 std::span<std::byte> Channel::reserve(std::size_t bytes) {
-  if (bytes > area_.size()) {
-    throw codec::EncodeError(
-        "the arguments are larger than ResourceConfig::message_max; raise that limit or send less");
-  }
+  if (bytes > area_.size()) throw_too_large("the arguments", bytes, 0, area_.size());
   const std::size_t needed = bytes + channel_header_bytes;
   if (needed > file_bytes_) {
     const std::size_t wanted =

@@ -11,6 +11,11 @@
 
 namespace reeve::process {
 
+/// EncodeError of arguments or a result ("the arguments", "the result") that take `size` bytes or
+/// more behind `before` others in a window of `window` bytes.
+[[noreturn]] void throw_too_large(const char* what, std::size_t size, std::size_t before,
+                                  std::size_t window);
+
 /// A memfd that the program and one worker map: a header page, then the area for arguments and
 /// results. The whole window is mapped at once; the file below it grows by doubling and never
 /// shrinks (sealed), so that neither side can make the other fault.

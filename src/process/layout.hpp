@@ -185,6 +185,7 @@ struct CrashNote {
   std::uint64_t data_bytes = 0;
   bool memory_refused = false;
   bool stack_overflow = false;
+  bool null_pointer = false;  // used, or an offset from it
 };
 
 inline constexpr std::size_t channel_header_bytes = 4096;

@@ -21,6 +21,7 @@
 #include <reeve/os/gpu.hpp>
 #include <reeve/os/proc.hpp>
 
+#include "process/channel.hpp"
 #include "process/crash_notes.hpp"
 #include "process/protocol.hpp"
 #include "process/warden.hpp"
@@ -151,6 +152,7 @@ ReplyKind WorkerLoop::call(codec::Writer& result) {
     arguments.set_shared(area_);
     const codec::TaskDescriptor& task = codec::resolve(id);
     note(WorkerPhase::running);
+    errno = 0;  // crash notes take ENOMEM for the task's own
     task.call(arguments, result);
     return ReplyKind::value;
   } catch (const std::bad_alloc&) {
@@ -177,9 +179,7 @@ ReplyKind WorkerLoop::reply_exception(codec::Writer& result, ReplyKind kind) {
 std::span<std::byte> WorkerLoop::grow_window(void* context, std::size_t needed) {
   auto& self = *static_cast<WorkerLoop*>(context);
   if (needed > self.area_.size() - self.reply_from_) {
-    throw codec::EncodeError(
-        "the result is larger than ResourceConfig::message_max; raise that limit or "
-        "return less");
+    throw_too_large("the results", needed, self.reply_from_, self.area_.size());
   }
   // Shared pages, grown by doubling; the window is mapped already, so no address changes.
   const std::uint64_t wanted = channel_header_bytes + self.reply_from_ + needed;

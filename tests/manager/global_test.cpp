@@ -45,15 +45,22 @@ TEST(GlobalManager, there_is_a_new_one_after_its_shutdown) {
 // Programs that end. Each is this program once more, with one of the disabled tests.
 
 void expect_clean_end(const std::string& test, int count, const std::string& argument = {}) {
+  double longest_run = 0, longest_rest = 0;
   for (int i = 0; i < count; ++i) {
     Mark mark;
+    auto from = std::chrono::steady_clock::now();
     Victim program(test, argument);
     const auto status = program.wait_status(40s);
+    longest_run = std::max(longest_run, seconds_since(from));
     ASSERT_TRUE(status) << test << " did not end";
     ASSERT_TRUE(WIFEXITED(*status)) << test << " ended by signal " << WTERMSIG(*status);
     ASSERT_EQ(WEXITSTATUS(*status), 0) << test;
+    from = std::chrono::steady_clock::now();
     ASSERT_TRUE(mark.gone_within(20s)) << test << " left processes behind";
+    longest_rest = std::max(longest_rest, seconds_since(from));
   }
+  std::printf("%s %s: ended within %.2f s, gone within %.2f s more\n", test.c_str(),
+              argument.c_str(), longest_run, longest_rest);
 }
 
 [[noreturn]] void map_for_ever(ExecutorType type) {

@@ -222,6 +222,10 @@ TEST(ManagerPresets, are_got_by_name) {
   EXPECT_NE(manager.get_preset("etl", true), pool);
   EXPECT_EQ(text_of<ConfigError>([&] { manager.get_preset("elt"); }),
             "there is no preset 'elt'; there are: etl");
+  PoolManager without{ManagerConfig{}};
+  EXPECT_EQ(text_of<ConfigError>([&] { without.get_preset("etl"); }),
+            "there is no preset 'etl', for ManagerConfig::presets is empty; add it there, or take "
+            "get_pool");
 }
 
 TEST(ManagerPresets, warm_up_starts_their_workers) {

@@ -41,7 +41,7 @@ TEST(ManagerBasics, more_than_the_host_can_do_is_rejected) {
   PoolManager manager;
   EXPECT_EQ(text_of<ConfigError>([&] { manager.get_pool(5000); }),
             "no pool of n_jobs = 5000 process workers can be made: max_workers is 5000; a pool has "
-            "1 to 4096 workers");
+            "1 to 4096 workers, so lower it");
   EXPECT_EQ(manager.stats().active_pools, 0u);
 }
 

@@ -349,7 +349,8 @@ TEST_F(Memory, two_limits_at_once_each_name_their_own_cause) {
 }
 
 // A call's own limit is below the lease's, never above it.
-asio::awaitable<std::size_t> grow_within(ResourcePool& pool, ByteSize memory, std::size_t wish) {
+asio::awaitable<std::size_t> grow_within(ResourcePool& pool, std::optional<ByteSize> memory,
+                                         std::size_t wish) {
   auto worker = co_await pool.acquire_worker("fat");
   RunLimits limits;
   limits.memory = memory;

@@ -126,14 +126,17 @@ TEST(PoolShutdown, stuck_thread_worker) {
 TEST(PoolStart, impossible_working_directory) {
   asio::io_context context;
   ResourceConfig config = small_config();
-  config.working_directory = "/no/such/directory";
+  const std::string gone = testing::TempDir() + "reeve-gone-" + std::to_string(getpid());
+  ASSERT_EQ(mkdir(gone.c_str(), 0700), 0);
+  config.working_directory = gone;
   config.output = Output::capture;
   ResourcePool pool(context.get_executor(), config);
+  ASSERT_EQ(rmdir(gone.c_str()), 0);  // after the pool has looked
   try {
     run_in(context, call_double(pool, 1));
     FAIL() << "it started";
   } catch (const PoolDegradedError& e) {
-    EXPECT_NE(std::string(e.what()).find("/no/such/directory"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find(gone), std::string::npos) << e.what();
   }
 }
 

@@ -1,8 +1,10 @@
 // A dying process writes down where it died, dies all the same, and its children write nothing.
 #include "process/crash_notes.hpp"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,6 +12,7 @@
 #include <new>
 
 #include "tests/support/pch.hpp"
+#include "tests/support/sanitizers.hpp"
 
 namespace reeve::process {
 namespace {
@@ -73,6 +76,28 @@ TEST(CrashNotes, are_not_written_for_a_plain_end) {
   const Died died = die_of([] { raise(SIGTERM); });
   EXPECT_EQ(died.signal, SIGTERM);
   EXPECT_EQ(died.notes->crash_signal, 0u);
+}
+
+// What malloc left behind is in errno, and it means something only under a limit.
+TEST(CrashNotes, tell_a_null_pointer_that_a_refusal_returned) {
+  const auto refused = [](rlim_t limit, int error, std::uint64_t address) {
+    const Died died = die_of([=] {
+      rlimit data{};
+      getrlimit(RLIMIT_DATA, &data);
+      data.rlim_cur = limit;
+      setrlimit(RLIMIT_DATA, &data);
+      errno = error;
+      write_to(address);
+    });
+    EXPECT_EQ(died.signal, SIGSEGV);
+    return died.notes->memory_flag.load() != 0;
+  };
+  if (test::sanitized) GTEST_SKIP() << "RLIMIT_DATA is off under this sanitizer";
+  constexpr rlim_t limit = rlim_t{1} << 30;
+  EXPECT_TRUE(refused(limit, ENOMEM, 8));
+  EXPECT_FALSE(refused(limit, EINVAL, 8)) << "nothing was refused";
+  EXPECT_FALSE(refused(RLIM_INFINITY, ENOMEM, 8)) << "not by a limit of ours";
+  EXPECT_FALSE(refused(limit, ENOMEM, 0x23450)) << "no null pointer";
 }
 
 }  // namespace

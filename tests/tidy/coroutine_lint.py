@@ -3,8 +3,10 @@
 #   B: a closure with a by-value capture, or a braced temporary, in an expression that contains co_await: the
 #      temporary is copied bitwise into the frame (double free unless it is trivially copyable).
 #   C: an initializer list in such an expression: does not compile.
+# `coroutine_lint.py FILE...` looks at sources of any project.
 # A line with the comment `lint: trivial` promises that the temporary is trivially copyable or has a constructor.
 import re
+import sys
 
 from cpp_text import blanked, bracket_pairs, full_expression, line_of, without_directives
 
@@ -99,3 +101,17 @@ def coroutine_faults(text):
     for line, trap, message in sorted(found):
         if "lint: trivial" not in lines[line - 1]:
             yield line, trap, message
+
+
+def main():
+    faults = 0
+    for path in sys.argv[1:]:
+        with open(path, encoding="utf-8") as file:
+            for line, trap, message in coroutine_faults(file.read()):
+                print("%s:%d: trap %s: %s" % (path, line, trap, message))
+                faults += 1
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()

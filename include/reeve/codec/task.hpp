@@ -6,6 +6,7 @@
 
 #include <exception>
 #include <functional>
+#include <ranges>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -65,43 +66,6 @@ inline constexpr bool is_function_pointer =
     std::is_pointer_v<F> && std::is_function_v<std::remove_pointer_t<F>>;
 
 template <class F, class... Args>
-consteval void check_callable() {
-  if constexpr (!is_function_pointer<F>) {
-    static_assert(std::is_empty_v<F>,
-                  "reeve: this callable captures or holds data, which stays behind when it travels "
-                  "to a worker: use a "
-                  "lambda without captures and pass the data as arguments.");
-    static_assert(std::is_default_constructible_v<F>,
-                  "reeve: this callable cannot be made anew in the worker ([&] and [=] count even "
-                  "when they capture "
-                  "nothing): write the capture list as [] and pass data as arguments.");
-  }
-  static_assert((Argument<Args> && ...),
-                "reeve: an argument has no byte form (pointer, reference, handle, or class with "
-                "private members): pass "
-                "std::string, std::vector, an aggregate or std::span<const T>, or specialise "
-                "reeve::codec::Codec.");
-  static_assert(std::is_invocable_v<F, Args...>,
-                "reeve: the function cannot be called with these arguments. They arrive in the "
-                "worker as values "
-                "(rvalues): take them by value or const reference, not by T&; C strings arrive as "
-                "std::string, spans "
-                "as std::span<const T>.");
-}
-
-template <class R>
-consteval void check_result() {
-  static_assert(std::is_void_v<R> || !std::is_reference_v<R>,
-                "reeve: a task must not return a reference: what it refers to stays in the worker. "
-                "Return a value.");
-  static_assert(
-      std::is_void_v<R> || std::is_reference_v<R> || Result<std::remove_cv_t<R>>,
-      "reeve: the result of this task has no owning byte form. Instead of a pointer, span or "
-      "string_view "
-      "return std::vector, std::string or an aggregate; or specialise reeve::codec::Codec.");
-}
-
-template <class F, class... Args>
 struct Invoked {
   using type = void;
 };
@@ -109,6 +73,87 @@ template <class F, class... Args>
   requires std::is_invocable_v<F, Args...>
 struct Invoked<F, Args...> {
   using type = std::remove_cv_t<std::invoke_result_t<F, Args...>>;
+};
+
+/// What keeps a call from travelling; the first of them is told.
+enum class Mistake { none, captures, not_remade, argument, call, reference, result };
+
+template <class F, class... Args>
+consteval Mistake find_mistake() {
+  if constexpr (!is_function_pointer<F> && !std::is_empty_v<F>) {
+    return Mistake::captures;
+  } else if constexpr (!is_function_pointer<F> && !std::is_default_constructible_v<F>) {
+    return Mistake::not_remade;
+  } else if constexpr (!(Argument<Args> && ...)) {
+    return Mistake::argument;
+  } else if constexpr (!std::is_invocable_v<F, Args...>) {
+    return Mistake::call;
+  } else {
+    using R = std::invoke_result_t<F, Args...>;
+    if constexpr (std::is_void_v<R>) {
+      return Mistake::none;
+    } else if constexpr (std::is_reference_v<R>) {
+      return Mistake::reference;
+    } else {
+      return Result<std::remove_cv_t<R>> ? Mistake::none : Mistake::result;
+    }
+  }
+}
+
+/// One sentence per mistake, told once per task: it is a class so that it is looked at only once.
+template <class F, class... Args>
+struct TaskCheck {
+  static constexpr Mistake mistake = find_mistake<F, Args...>();
+  static constexpr bool passed = mistake == Mistake::none;
+
+  static_assert(mistake != Mistake::captures,
+                "reeve: this callable captures or holds data, which stays behind when it travels "
+                "to a worker: use a lambda without captures and pass the data as arguments.");
+  static_assert(mistake != Mistake::not_remade,
+                "reeve: this callable cannot be made anew in the worker ([&] and [=] count even "
+                "when they capture nothing): write the capture list as [] and pass data as "
+                "arguments.");
+  static_assert(mistake != Mistake::argument,
+                "reeve: an argument has no byte form (pointer, reference, handle, or class with "
+                "private members): pass std::string, std::vector, an aggregate or "
+                "std::span<const T>, or specialise reeve::codec::Codec.");
+  static_assert(mistake != Mistake::call,
+                "reeve: the function cannot be called with these arguments. They arrive in the "
+                "worker as values (rvalues): take them by value or const reference, not by T&; C "
+                "strings arrive as std::string, spans as std::span<const T>.");
+  static_assert(mistake != Mistake::reference,
+                "reeve: a task must not return a reference: what it refers to stays in the worker. "
+                "Return a value.");
+  static_assert(mistake != Mistake::result,
+                "reeve: the result of this task has no owning byte form. Instead of a pointer, "
+                "span or string_view return std::vector, std::string or an aggregate; or "
+                "specialise reeve::codec::Codec.");
+};
+
+/// The same for a function over items.
+template <class F, class Range, bool Ranged = std::ranges::forward_range<Range>>
+struct MapCheck {
+  static constexpr bool passed = false;
+  static_assert(Ranged,
+                "reeve: map goes over items that can be counted: pass a std::vector or another "
+                "forward range of values as the argument after the function.");
+};
+template <class F, class Range>
+struct MapCheck<F, Range, true> {
+  using Item = EncodedArg<std::ranges::range_value_t<Range>>;
+  static constexpr bool travels = TaskCheck<std::decay_t<F>, Item>::passed;
+  static constexpr bool gives =
+      !travels || !std::is_void_v<typename Invoked<std::decay_t<F>, Item>::type>;
+  static constexpr bool passed = travels && gives;
+  static_assert(gives,
+                "reeve: map collects results, and this function returns nothing: let it return a "
+                "value, or call run for each item.");
+};
+
+/// What a call that was refused gives instead of its result, so that no other error follows.
+struct Refused {
+  template <class T>
+  operator T() const;
 };
 
 // The callable in the worker: made anew, or read from the message as a checked code id.
@@ -211,10 +256,7 @@ struct CallTraits {
   using result = typename detail::Invoked<callable, detail::EncodedArg<Args>...>::type;
 
   static const TaskDescriptor& descriptor() {
-    detail::check_callable<callable, detail::EncodedArg<Args>...>();
-    if constexpr (std::is_invocable_v<callable, detail::EncodedArg<Args>...>) {
-      detail::check_result<std::invoke_result_t<callable, detail::EncodedArg<Args>...>>();
-    }
+    static_assert(sizeof(detail::TaskCheck<callable, detail::EncodedArg<Args>...>) > 0);
     return detail::CallTask<callable, detail::EncodedArg<Args>...>::descriptor;
   }
 
@@ -263,10 +305,7 @@ struct ChunkTraits {
   using result = typename detail::Invoked<callable, item>::type;
 
   static const TaskDescriptor& descriptor() {
-    detail::check_callable<callable, item>();
-    if constexpr (std::is_invocable_v<callable, item>) {
-      detail::check_result<std::invoke_result_t<callable, item>>();
-    }
+    static_assert(sizeof(detail::TaskCheck<callable, item>) > 0);
     return detail::ChunkTask<callable, item>::descriptor;
   }
 

@@ -253,31 +253,46 @@ auto ManagedPool::map(F f, Range items, std::size_t chunk) const {
 
 template <class F, class Range>
 auto ManagedPool::map(F f, Range items, MapOptions options) const {
-  check_may_block();
-  return start(async_map(f, std::move(items), std::move(options))).get();
+  if constexpr (codec::detail::MapCheck<F, Range>::passed) {
+    check_may_block();
+    return start(async_map(f, std::move(items), std::move(options))).get();
+  } else {
+    return codec::detail::Refused();
+  }
 }
 
 template <class F, class Range>
 auto ManagedPool::async_map(F f, Range items, MapOptions options) const {
-  static_assert(
-      !std::is_void_v<typename codec::ChunkTraits<F, std::ranges::range_value_t<Range>>::result>,
-      "reeve: map needs a function that returns a value");
-  if (options.workers == 0) options.workers = n_jobs();
-  return detail::map_managed<F, Range>(*this, f, std::move(items), std::move(options));
+  if constexpr (codec::detail::MapCheck<F, Range>::passed) {
+    if (options.workers == 0) options.workers = n_jobs();
+    return detail::map_managed<F, Range>(*this, f, std::move(items), std::move(options));
+  } else {
+    return boost::asio::awaitable<codec::detail::Refused>();
+  }
 }
 
 template <class F, class... Args>
 auto ManagedPool::submit(RunLimits limits, F f, Args&&... args) const {
-  return start(async_submit(std::move(limits), f, std::forward<Args>(args)...));
+  using Check = codec::detail::TaskCheck<std::decay_t<F>, codec::detail::EncodedArg<Args>...>;
+  if constexpr (Check::passed) {
+    return start(async_submit(std::move(limits), f, std::forward<Args>(args)...));
+  } else {
+    return std::future<codec::detail::Refused>();
+  }
 }
 
 template <class F, class... Args>
 auto ManagedPool::async_submit(RunLimits limits, F f, Args&&... args) const {
-  using Result = typename codec::CallTraits<F, Args...>::result;
-  using Kept = std::tuple<codec::detail::EncodedArg<Args>...>;
-  entry();
-  return detail::call_managed<Result>(*this, std::move(limits), f,
-                                      Kept(std::forward<Args>(args)...));
+  using Check = codec::detail::TaskCheck<std::decay_t<F>, codec::detail::EncodedArg<Args>...>;
+  if constexpr (Check::passed) {
+    using Result = typename codec::CallTraits<F, Args...>::result;
+    using Kept = std::tuple<codec::detail::EncodedArg<Args>...>;
+    entry();
+    return detail::call_managed<Result>(*this, std::move(limits), f,
+                                        Kept(std::forward<Args>(args)...));
+  } else {
+    return boost::asio::awaitable<codec::detail::Refused>();
+  }
 }
 
 }  // namespace reeve

@@ -112,11 +112,14 @@ std::optional<std::string> find_fault(const ResourceConfig& config);
 template <class F, class... Args>
 Initializer Initializer::make(F f, Args&&... args) {
   using Call = codec::CallTraits<F, Args...>;
-  auto call = std::make_shared<detail::RecordedCall>();
-  call->task = &Call::descriptor();
-  Call::encode_arguments(call->arguments.writer(), f, args...);
+  using Check = codec::detail::TaskCheck<std::decay_t<F>, codec::detail::EncodedArg<Args>...>;
   Initializer result;
-  result.call_ = std::move(call);
+  if constexpr (Check::passed) {
+    auto call = std::make_shared<detail::RecordedCall>();
+    call->task = &Call::descriptor();
+    Call::encode_arguments(call->arguments.writer(), f, args...);
+    result.call_ = std::move(call);
+  }
   return result;
 }
 

@@ -197,8 +197,12 @@ auto parallel_map(ResourcePool pool, TaskName task, F f, Range items, MapOptions
 template <class F, class Range>
 auto parallel_map(ResourcePool& pool, std::string_view task_id, F f, Range items,
                   MapOptions options = {}) {
-  return detail::parallel_map(pool, detail::TaskName(task_id), f, std::move(items),
-                              std::move(options));
+  if constexpr (codec::detail::MapCheck<F, Range>::passed) {
+    return detail::parallel_map(pool, detail::TaskName(task_id), f, std::move(items),
+                                std::move(options));
+  } else {
+    return boost::asio::awaitable<codec::detail::Refused>();
+  }
 }
 
 }  // namespace reeve

@@ -5,12 +5,14 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
+#include <cstddef>
 #include <cstring>
 #include <memory>
 #include <optional>
 #include <reeve/pool/config.hpp>
 #include <reeve/pool/status.hpp>
 #include <reeve/pool/worker_lease.hpp>
+#include <string>
 #include <string_view>
 
 namespace reeve::audit {
@@ -19,11 +21,37 @@ struct Event;
 
 namespace reeve {
 
+/// The name of a device that an acquire wants, kept by value: a kind ("cuda"), a slot ("cuda:1"),
+/// or any. Made from whatever text is at hand; what it was made from may die.
+class DeviceName {
+ public:
+  static constexpr std::size_t size_max = 15;
+
+  constexpr DeviceName() noexcept = default;             // any
+  constexpr DeviceName(std::nullptr_t) noexcept {}       // any
+  DeviceName(std::string_view name) { assign(name); }    // ConfigError: empty or too long
+  DeviceName(const std::string& name) { assign(name); }  // the same
+  DeviceName(const char* name) {                         // null: any
+    if (name != nullptr) assign(name);
+  }
+
+  bool any() const noexcept { return text_[0] == '\0'; }
+  /// The name with a null at its end; null for any. Lives as long as this.
+  operator const char*() const noexcept { return any() ? nullptr : text_.data(); }
+
+ private:
+  void assign(std::string_view name);
+
+  std::array<char, size_max + 1> text_{};
+};
+
 /// Wishes of one acquire. Trivially copyable on purpose (g++ 12 and co_await).
+///
+/// Errors: ConfigError by the acquire that is given a negative time.
 struct AcquireOptions {
   std::chrono::milliseconds timeout{0};  ///< 0: the pool's acquire_timeout
-  const char* device = nullptr;          ///< a kind ("cuda") or a slot ("cuda:1"); null: any
-  int priority = 0;  ///< higher first; the same priority is first come, first served
+  DeviceName device;  ///< a kind ("cuda") or a slot ("cuda:1"), copied; left out: any
+  int priority = 0;   ///< higher first; the same priority is first come, first served
   std::chrono::milliseconds time_limit{0};  ///< of the lease, below worker_timeout; 0: that
 };
 
@@ -67,11 +95,13 @@ class ResourcePool {
   /// Waits for a free worker and leases it to `task_id` (1 to 127 bytes).
   ///
   /// The lease's time runs from the grant; waiting is never charged. An idle worker is granted by
-  /// the call itself, so await what it returns soon; errors but a bad id arrive when awaited.
+  /// the call itself, so await what it returns soon; a bad id or a negative time is told at once,
+  /// other errors when awaited.
+  ///
   /// Cancellation: terminal, partial and total; a worker granted at that instant goes to the next
-  /// waiter. Errors:       AcquireTimeoutError, PoolSaturatedError, PoolDegradedError,
-  /// PoolClosedError; ConfigError
-  ///               for an empty or long id or an unknown device.
+  ///               waiter.
+  /// Errors:       AcquireTimeoutError, PoolSaturatedError, PoolDegradedError, PoolClosedError;
+  ///               ConfigError for an empty or long id, a negative time, or an unknown device.
   /// Threads:      any.
   /// Cost:         O(1); no allocation when a worker is idle.
   boost::asio::awaitable<WorkerLease> acquire_worker(std::string_view task_id,

@@ -3,24 +3,37 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <reeve/base/byte_size.hpp>
+#include <string>
 #include <string_view>
 
 namespace reeve {
 
-/// What one call may use; never more than its lease has left. Zero means "as the lease".
+/// What one call may use, beside the limits of its lease, of which it never gets more. A field that
+/// is left out sets no tighter limit. Zero is no such word: it, and anything negative, is an error.
+///
+///     reeve::RunLimits limits;             // as the lease
+///     limits.timeout = 200ms;              // less time for this call
+///     limits.timeout = std::nullopt;       // as the lease again
+///
+/// Errors: ConfigError with `find_fault`'s text by the call that is given them, before it is sent;
+///         the lease stays as it is.
 struct RunLimits {
   using ProgressSink = std::function<void(double percent, std::string_view note)>;
 
   RunLimits() = default;  // user-declared on purpose: aggregates with such members break in g++ 12
   explicit RunLimits(std::chrono::milliseconds timeout_) : timeout(timeout_) {}
 
-  std::chrono::milliseconds timeout{0};  ///< the worker is killed after this
-  std::chrono::milliseconds soft_timeout{
-      0};                 ///< this_worker::stop_requested() turns true after this
-  ByteSize memory{0};     ///< private memory during the call
-  ProgressSink progress;  ///< called on the pool's executor
+  std::optional<std::chrono::milliseconds> timeout;  ///< > 0: the worker is killed after this
+  /// > 0: this_worker::stop_requested() turns true after this.
+  std::optional<std::chrono::milliseconds> soft_timeout;
+  std::optional<ByteSize> memory;  ///< > 0: private memory during the call
+  ProgressSink progress;           ///< called on the pool's executor
 };
+
+/// The first fault of `limits` as a sentence with value, range and remedy; empty if there is none.
+std::optional<std::string> find_fault(const RunLimits& limits);
 
 /// How map and parallel_map cut their work.
 struct MapOptions {

@@ -49,10 +49,10 @@ class [[nodiscard]] WorkerLease {
   ///
   /// Cancellation: terminal, partial and total kill the worker and end the lease.
   /// Errors:       WorkerTimeoutError, WorkerMemoryError, WorkerCrashedError, WorkerLostError; what
-  /// the task
-  ///               throws: standard exceptions as themselves, others as RemoteError;
-  ///               codec::EncodeError at once, codec::DecodeError; std::logic_error for a second
-  ///               call at a time.
+  ///               the task throws: standard exceptions as themselves, others as RemoteError;
+  ///               codec::EncodeError at once for arguments, and when awaited for a result, that
+  ///               is beyond message_max; codec::DecodeError; at once: ConfigError for limits that
+  ///               are zero or less, std::logic_error for a second call at a time.
   /// Cost:         2 us for small arguments on a worker that was busy of late, else 9; a copy of
   ///               what it carries.
   template <auto Fn, class... Args>
@@ -175,10 +175,15 @@ boost::asio::awaitable<typename Traits::result> finish(Call call) {
 template <class F, class... Args>
 auto start_call(const WorkerLease& lease, RunLimits limits, const F& f, Args&&... args) {
   using Traits = codec::CallTraits<F, Args...>;
-  Call call(lease, std::move(limits));
-  call.set_task(Traits::descriptor());
-  Traits::encode_arguments(call.arguments(), f, args...);
-  return finish<Traits>(std::move(call));
+  using Check = codec::detail::TaskCheck<std::decay_t<F>, codec::detail::EncodedArg<Args>...>;
+  if constexpr (Check::passed) {
+    Call call(lease, std::move(limits));
+    call.set_task(Traits::descriptor());
+    Traits::encode_arguments(call.arguments(), f, args...);
+    return finish<Traits>(std::move(call));
+  } else {
+    return boost::asio::awaitable<codec::detail::Refused>();
+  }
 }
 
 /// The next chunk length for items that took `elapsed` per `done`: about 2 ms, growing at most
@@ -224,7 +229,11 @@ auto WorkerLease::run(RunLimits limits, F f, Args&&... args) {
 
 template <class F, class Range>
 auto WorkerLease::map(F f, Range items, MapOptions options) {
-  return detail::map_items(*this, f, std::move(items), std::move(options));
+  if constexpr (codec::detail::MapCheck<F, Range>::passed) {
+    return detail::map_items(*this, f, std::move(items), std::move(options));
+  } else {
+    return boost::asio::awaitable<codec::detail::Refused>();
+  }
 }
 
 template <class T>
@@ -242,8 +251,6 @@ boost::asio::awaitable<
     std::vector<typename codec::ChunkTraits<F, std::ranges::range_value_t<Range>>::result>>
 map_items(const WorkerLease& lease, F f, Range items, MapOptions options) {
   using Traits = codec::ChunkTraits<F, std::ranges::range_value_t<Range>>;
-  static_assert(!std::is_void_v<typename Traits::result>,
-                "reeve: map needs a function that returns a value");
   const auto total = static_cast<std::size_t>(std::ranges::distance(items));
   std::vector<typename Traits::result> results;
   results.reserve(total);
