@@ -25,6 +25,7 @@ std::vector<double> strengths(const LinkData& data, const Mechanism& mechanism,
   const auto [low, high] = std::minmax_element(data.x.begin(), data.x.end());
   const double from = standard.cause(*low), to = standard.cause(*high);
   std::vector<double> theta(mechanism.parameters().size()), out;
+  out.reserve(run.chains().size() * run.draws());
   for (std::size_t c = 0; c < run.chains().size(); ++c)
     for (std::size_t i = 0; i < run.draws(); ++i) {
       for (std::size_t p = 0; p < theta.size(); ++p) theta[p] = run.values(p)[c][i];
@@ -67,6 +68,7 @@ Strength summed_up(std::vector<Weighted> draws, double interval) {
 }
 
 void append(std::vector<Weighted>& all, const std::vector<double>& values, double weight) {
+  all.reserve(all.size() + values.size());
   for (const double v : values) all.push_back({v, weight / static_cast<double>(values.size())});
 }
 
@@ -329,7 +331,7 @@ LinkReport judge(const LinkData& data, Fits all, const FitSettings& settings) {
   Judge(data, fits, settings, report)();
   for (std::size_t i = 0; i < fits.size(); ++i)
     if (settings.keep == KeepDraws::all || (settings.keep == KeepDraws::best && i == report.best))
-      report.fits[i].chains = fits[i].run->chains();
+      report.fits[i].chains = std::move(*all.fits[i].run).chains();
   return report;
 }
 

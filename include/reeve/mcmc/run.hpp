@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace reeve::mcmc {
@@ -62,7 +63,8 @@ class Run {
   Run(Density density, std::vector<Chain> chains, Unassessed);
 
   const Density& density() const noexcept { return density_; }
-  const std::vector<Chain>& chains() const noexcept { return chains_; }
+  const std::vector<Chain>& chains() const& noexcept { return chains_; }
+  std::vector<Chain> chains() && noexcept { return std::move(chains_); }
   std::vector<std::string> names() const { return density_.parameters().names(); }
   std::size_t draws() const noexcept { return draws_; }  ///< per chain
   /// Constrained draws of one parameter: [chain][draw].
