@@ -246,6 +246,10 @@ FitReport report_of(const LinkData& data, const Fit& fit, const FitSettings& set
     r.reasons.push_back("left out of the comparison, without a probability: it is too far behind");
   r.method = fit.method;
   r.rounds = fit.rounds;
+  r.sampling.seed = fit.run->seed;
+  r.sampling.warmup = fit.run->warmup;
+  r.sampling.stepsize = fit.run->stepsize;
+  r.sampling.inverse_metric = fit.run->inverse_metric;
   r.seconds = fit.seconds;
   r.log_marginal = fit.of_data;
   if (fit.run->draws() > 0) r.summary = summary_of(*fit.run, data, *fit.mechanism);
