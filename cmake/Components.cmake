@@ -1,5 +1,6 @@
 # reeve_component(NAME SOURCES... [PUBLIC libs] [PRIVATE libs]): one library reeve::NAME with install and export.
-# reeve_test(NAME [LIBRARIES libs]): one test program from tests/NAME/*_test.cpp; suites named *Full* get the label full.
+# reeve_test(NAME [LIBRARIES libs]): one test program from tests/NAME/*_test.cpp; suites whose name ends with Full get
+# the label full.
 set_property(GLOBAL PROPERTY REEVE_COMPONENTS "")
 
 function(reeve_component name)
@@ -60,9 +61,9 @@ function(reeve_test name)
     set_target_properties(${program} PROPERTIES EXCLUDE_FROM_ALL ON)
     return()
   endif()
-  gtest_discover_tests(${program} TEST_PREFIX "${name}." TEST_FILTER "-*Full*" DISCOVERY_TIMEOUT 60
+  gtest_discover_tests(${program} TEST_PREFIX "${name}." TEST_FILTER "-*Full.*" DISCOVERY_TIMEOUT 60
                        PROPERTIES LABELS "ci\\;${name}" TIMEOUT 120)
   # No test program needs a suite for the long counts; an empty list is fine.
-  gtest_discover_tests(${program} TEST_PREFIX "${name}." TEST_FILTER "*Full*" TEST_LIST ${program}_full
+  gtest_discover_tests(${program} TEST_PREFIX "${name}." TEST_FILTER "*Full.*" TEST_LIST ${program}_full
                        DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "full\\;${name}" TIMEOUT 7200)
 endfunction()

@@ -80,13 +80,13 @@ void run_all() {
   run(context,
       uncontended(WorkerScheduler(pool, sharing(SchedulingPolicy::fair_share, 4, false)), fast));
   Figure("bridge", "acquire + release, nobody waits", fast, "ns")
-      .at_most(2000)
+      .at_most(1350)
       .against("plain pool", plain)
       .print();
   run(context,
       uncontended(WorkerScheduler(pool, sharing(SchedulingPolicy::fair_share, 4, true)), fast));
   Figure("bridge", "acquire + release, nobody waits, quotas", fast, "ns")
-      .at_most(2500)
+      .at_most(1500)
       .against("plain pool", plain)
       .print();
   const double queue = contended(context, pool, 1000, 4);
@@ -98,14 +98,14 @@ void run_all() {
     WorkerScheduler scheduler(pool, sharing(policy, 4, false));
     Figure("bridge", std::string("acquire + release, 1,000 waiters of 4, ") + name,
            contended(context, scheduler, 1000, 4), "ns")
-        .at_most(5000)
+        .at_most(3200)
         .against("plain pool", queue)
         .print();
   }
   WorkerScheduler scheduler(pool, sharing(SchedulingPolicy::fair_share, 26, false));
   Figure("bridge", "acquire + release, 1,000 waiters of 26, fair share",
          contended(context, scheduler, 1000, 26), "ns")
-      .at_most(20'000)
+      .at_most(6200)
       .against("plain pool", queue)
       .print();
 }

@@ -2,9 +2,7 @@
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <cstdio>
 #include <reeve/bridge.hpp>
 #include <string>
@@ -30,34 +28,36 @@ int answer() {
   return 42;
 }
 
+asio::awaitable<void> urgent(WorkerScheduler scheduler) {
+  auto worker = co_await scheduler.acquire_worker("urgent");
+  const int result = co_await worker.run<&answer>();
+  std::printf("urgent: %d\n", result);
+}
+
+void rethrow(std::exception_ptr failure) {
+  if (failure) std::rethrow_exception(failure);
+}
+
 // [batch]
 asio::awaitable<void> batch(WorkerScheduler scheduler) {
+  const auto executor = co_await asio::this_coro::executor;
   reeve::bridge::WorkerRequest request;
   request.preemptible = true;
   {
     auto worker = co_await scheduler.acquire_worker("batch", request);
+    asio::co_spawn(executor, urgent(scheduler), rethrow);  // which finds no worker free
     const int steps = co_await worker.run<&count_until_asked>();
     std::printf("batch: asked to stop, %s\n", steps > 0 ? "kept its partial result" : "had none");
   }
   try {
     auto worker = co_await scheduler.acquire_worker("batch", request);
+    asio::co_spawn(executor, urgent(scheduler), rethrow);
     co_await worker.run<&never_look>();
   } catch (const reeve::WorkerPreemptedError& e) {
     std::printf("batch: lost its worker to %s\n", std::string(e.by()).c_str());
   }
 }
 // [/batch]
-
-asio::awaitable<void> urgent(WorkerScheduler scheduler) {
-  asio::steady_timer timer(co_await asio::this_coro::executor);
-  for (int i = 0; i < 2; ++i) {
-    timer.expires_after(100ms);
-    co_await timer.async_wait(asio::use_awaitable);
-    auto worker = co_await scheduler.acquire_worker("urgent");
-    const int result = co_await worker.run<&answer>();
-    std::printf("urgent: %d\n", result);
-  }
-}
 
 int main(int argc, char** argv) {
   reeve::init(argc, argv);
@@ -71,14 +71,10 @@ int main(int argc, char** argv) {
   reeve::bridge::SchedulerConfig sharing;
   sharing.policy = reeve::bridge::SchedulingPolicy::priority;
   sharing.requesters = {{"urgent", 1, 10}, {"batch", 1, 0}};  // name, weight, priority
-  sharing.preemption.grace = 50ms;
+  sharing.preemption.grace = 2s;
   WorkerScheduler scheduler(pool, sharing);
   // [/rules]
-  const auto rethrow = [](std::exception_ptr failure) {
-    if (failure) std::rethrow_exception(failure);
-  };
   asio::co_spawn(context, batch(scheduler), rethrow);
-  asio::co_spawn(context, urgent(scheduler), rethrow);
   context.run();
 }
 // [output]

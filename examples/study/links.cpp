@@ -5,9 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
-
-#include "table.hpp"
 
 namespace study {
 namespace {
@@ -41,15 +38,21 @@ Mechanism proportional() {
   return m;
 }
 
-CausalLink link_of(std::string name, std::string cause, std::string effect, Data data) {
-  CausalLink link(std::move(cause), std::move(effect), std::move(data));
+struct Column {
+  std::string name, unit;
+};
+CausalLink link_of(std::string name, Column cause, Column effect, Data data) {
+  CausalLink link(std::move(cause.name), std::move(effect.name), std::move(data));
   link.name = std::move(name);
+  link.cause_unit = std::move(cause.unit);
+  link.effect_unit = std::move(effect.unit);
   return link;
 }
 
 LinkCase enzyme(const Data& puromycin, const std::string& state) {
   LinkCase item;
-  item.link = link_of("Puromycin, " + state, "conc", "rate", puromycin.where("state", state));
+  item.link = link_of("Puromycin, " + state, {"conc", "ppm"}, {"rate", "counts/min/min"},
+                      puromycin.where("state", state));
   item.candidates = {null(), linear(), quadratic(), sigmoid(), michaelis_menten()};
   item.expected = "Michaelis-Menten";
   return item;
@@ -62,7 +65,7 @@ LinkCase assay(const std::string& folder) {
   for (double& v : logarithms) v = std::log(v);
   data.add("log conc", logarithms);
   LinkCase item;
-  item.link = link_of("DNase, run 1", "log conc", "density", std::move(data));
+  item.link = link_of("DNase, run 1", {"log conc", "log ng/ml"}, {"density", ""}, std::move(data));
   item.candidates = {null(), linear(), quadratic(), threshold(), sigmoid()};
   item.expected = "sigmoid";
   item.probability = 0.9;
@@ -80,7 +83,7 @@ LinkCase null_pair(const std::string& folder) {
   Data data;
   data.add("speed", cars.numbers("speed")).add("dist of another", moved);
   LinkCase item;
-  item.link = link_of("null pair", "speed", "dist of another", std::move(data));
+  item.link = link_of("null pair", {"speed", "mph"}, {"dist of another", "ft"}, std::move(data));
   item.candidates = default_mechanisms();
   item.expected = "null";
   item.effect_at_least = 0;
@@ -100,7 +103,8 @@ std::vector<LinkCase> read_links(const std::string& folder) {
   all[1].anchors = {{"Michaelis-Menten", "Vm", 160.28007, 6.480247},
                     {"Michaelis-Menten", "K", 0.04770823, 0.007781881}};
   LinkCase bod;
-  bod.link = link_of("BOD", "Time", "demand", Data::read_csv(folder + "/bod.csv"));
+  bod.link =
+      link_of("BOD", {"Time", "days"}, {"demand", "mg/l"}, Data::read_csv(folder + "/bod.csv"));
   bod.candidates = {null(), proportional(), first_order()};
   bod.expected = "first order";
   bod.effect_at_least = 0.5;  // six rows
@@ -108,14 +112,16 @@ std::vector<LinkCase> read_links(const std::string& folder) {
                  {"first order", "k", 0.5310912, 0.2030820}};
   all.push_back(std::move(bod));
   LinkCase cars;
-  cars.link = link_of("cars", "speed", "dist", Data::read_csv(folder + "/cars.csv"));
+  cars.link =
+      link_of("cars", {"speed", "mph"}, {"dist", "ft"}, Data::read_csv(folder + "/cars.csv"));
   cars.candidates = default_mechanisms();
   cars.expected = "linear";
   cars.effect_at_least = 0.999;
   cars.anchors = {{"linear", "slope", 3.932409, 0.4155128}};
   all.push_back(std::move(cars));
   LinkCase trees;
-  trees.link = link_of("Loblolly", "age", "height", Data::read_csv(folder + "/loblolly.csv"));
+  trees.link = link_of("Loblolly", {"age", "years"}, {"height", "ft"},
+                       Data::read_csv(folder + "/loblolly.csv"));
   trees.candidates = {null(), linear(), threshold(), sigmoid(), exponential()};
   trees.expected = "exponential";
   trees.probability = 0.8;
@@ -140,7 +146,9 @@ void check_link(CheckList& checks, const LinkCase& item, const InferenceResult& 
   checks.that(name + ", its mechanism", result.type() == item.expected,
               fmt::format("{}, expected {}", result.type(), item.expected));
   checks.that(name + ", probabilities", result.conclusive(),
-              fmt::format("{}", fmt::join(result.report().reasons, "; ")));
+              result.conclusive()
+                  ? fmt::format("all {} candidates could be compared", result.fits().size())
+                  : fmt::format("{}", fmt::join(result.report().reasons, "; ")));
   checks.at_least(name + ", P(mechanism)", result.posterior_probability(item.expected),
                   item.probability);
   checks.at_least(name + ", P(effect)", result.probability_effect(), item.effect_at_least);
@@ -162,15 +170,15 @@ void check_link(CheckList& checks, const LinkCase& item, const InferenceResult& 
               result.necessity().passed ? "passed" : "not passed");
 }
 
-std::string link_table(const std::vector<InferenceResult>& results) {
+study::Table link_table(const std::vector<InferenceResult>& results) {
   study::Table table({"link", "mechanism", "P", "P(effect)", "strength", "90 % from", "to", "R-hat",
-                      "ESS", "s", "worker", "necessary"});
+                      "ESS", "s", "worker", "evidence lacking"});
   for (const auto& r : results) {
     const auto& best = r.best();
     const double ess = std::min(best.diagnostics.min_ess_bulk, best.diagnostics.min_ess_tail);
     std::string missing;
     for (const Lack& lack : r.necessity().missing)
-      missing += fmt::format("{}{}", missing.empty() ? "no: " : ", ", to_string(lack.evidence));
+      missing += fmt::format("{}{}", missing.empty() ? "" : ", ", to_string(lack.evidence));
     table.add({r.link(), r.type(), fmt::format("{:.3f}", best.probability.value_or(NAN)),
                fmt::format("{:.3f}", r.probability_effect()),
                fmt::format("{:.3g}", r.strength().mean), fmt::format("{:.3g}", r.strength().low),
@@ -178,11 +186,9 @@ std::string link_table(const std::vector<InferenceResult>& results) {
                fmt::format("{:.3f}", best.diagnostics.max_rhat), fmt::format("{:.0f}", ess),
                fmt::format("{:.3f}", r.report().seconds),
                r.device.empty() ? "" : fmt::format("w{}", r.worker.slot),
-               missing.empty() ? "yes" : missing});
+               missing.empty() ? "none" : missing});
   }
-  std::ostringstream out;
-  table.print(out);
-  return std::move(out).str();
+  return table;
 }
 
 }  // namespace study

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "checks.hpp"
+#include "table.hpp"
 
 namespace study {
 
@@ -36,7 +37,7 @@ reeve::inference::InferOptions options_of(const LinkCase& item);
 void check_link(CheckList& checks, const LinkCase& item,
                 const reeve::inference::InferenceResult& result);
 
-/// One row per link: mechanism, probability, strength, R-hat, ESS, time, worker.
-std::string link_table(const std::vector<reeve::inference::InferenceResult>& results);
+/// One row per link: mechanism, probability, strength, R-hat, ESS, time, worker, missing evidence.
+Table link_table(const std::vector<reeve::inference::InferenceResult>& results);
 
 }  // namespace study

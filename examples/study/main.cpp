@@ -32,7 +32,7 @@ void check_case(CheckList& checks, const Case& item, const CaseResult& result, c
   }
 }
 
-void print_results(const std::vector<Case>& cases, const RunReport& report) {
+Table bootstrap_table(const std::vector<Case>& cases, const RunReport& report) {
   Table table(
       {"data", "curve", "parameter", "estimate", "2.5 %", "97.5 %", "no fit", "s", "worker"});
   for (std::size_t c = 0; c < cases.size(); ++c) {
@@ -48,7 +48,7 @@ void print_results(const std::vector<Case>& cases, const RunReport& report) {
                  first ? fmt::format("{:.3f}", result.seconds) : "", first ? result.worker : ""});
     }
   }
-  table.print(std::cout);
+  return table;
 }
 
 int run(const std::string& folder, const std::string& output) {
@@ -63,13 +63,16 @@ int run(const std::string& folder, const std::string& output) {
                   links.size(), cases.size(), plan.resamples, runner.name));
   const auto report = runner.run(cases, links, plan, status, checks);
   status.print("");
-  std::cout << link_table(report.links) << '\n';
-  print_results(cases, report);
+  link_table(report.links).print(std::cout);
+  std::cout << '\n';
+  const Table bootstrap = bootstrap_table(cases, report);
+  bootstrap.print(std::cout);
   for (const auto& note : report.notes) std::cout << note << '\n';
   for (std::size_t i = 0; i < cases.size(); ++i)
     check_case(checks, cases[i], report.cases.at(i), plan);
   for (std::size_t i = 0; i < links.size(); ++i) check_link(checks, links[i], report.links.at(i));
-  const auto files = write_report(output, report.links, report.notes, checks);
+  const auto files =
+      write_report(output, report.links, bootstrap, plan.resamples, report.notes, checks);
   std::cout << fmt::format("{} files with draws, summaries and pictures; look at {}/report.html\n",
                            files, output);
   checks.print(std::cout, checks.failed() > 0);

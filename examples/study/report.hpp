@@ -7,15 +7,18 @@
 #include <vector>
 
 #include "checks.hpp"
+#include "table.hpp"
 
 namespace study {
 
-/// Writes into `folder`, for each link: draws as Stan CSV, `summary.json` and SVG plots; and
-/// `report.html`, which needs no other file and no network. Returns the number of files.
+/// Writes into `folder`, for each link: draws as Stan CSV, `summary.json` and SVG plots, all in the
+/// data's units; and `report.html`, which needs no other file and no network: what was asked and
+/// found, every table with a glossary, the pictures, the checks. Returns the number of files.
 ///
 /// Errors: reeve::Error when something cannot be written.
 std::size_t write_report(const std::filesystem::path& folder,
                          const std::vector<reeve::inference::InferenceResult>& results,
+                         const Table& bootstrap, int resamples,
                          const std::vector<std::string>& notes, const CheckList& checks);
 
 }  // namespace study

@@ -15,6 +15,19 @@ bool numeric(const std::string& cell) {
 
 }  // namespace
 
+std::string escaped(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '<')
+      out += "&lt;";
+    else if (c == '&')
+      out += "&amp;";
+    else
+      out += c;
+  }
+  return out;
+}
+
 void Table::add(std::vector<std::string> row) {
   row.resize(rows_.front().size());
   rows_.push_back(std::move(row));
@@ -34,6 +47,21 @@ void Table::print(std::ostream& out) const {
     line.erase(line.find_last_not_of(' ') + 1);
     out << line << '\n';
   }
+}
+
+std::string Table::html() const {
+  std::string out = "<table>\n";
+  for (const auto& row : rows_) {
+    const bool header = &row == &rows_.front();
+    out += "<tr>";
+    for (const auto& cell : row) {
+      const char* attribute = !header && !numeric(cell) ? " class=text" : "";
+      out += (header ? "<th>" : "<td" + std::string(attribute) + ">") + escaped(cell) +
+             (header ? "</th>" : "</td>");
+    }
+    out += "</tr>\n";
+  }
+  return out + "</table>\n";
 }
 
 }  // namespace study

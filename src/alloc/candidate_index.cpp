@@ -57,6 +57,7 @@ const CandidateTree* CandidateIndex::tree(Order order, std::uint8_t dims, const 
   const auto resources = static_cast<std::uint32_t>(now.accounts.size());
   if (kept->stale || kept->seen < log_begin_) {
     kept->tree.clear();
+    kept->tree.reserve(resources);
     for (std::uint32_t r = 0; r < resources; ++r) enter(*kept, r, now);
     kept->stale = false;
   } else {

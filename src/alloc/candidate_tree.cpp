@@ -11,6 +11,19 @@ CandidateTree::CandidateTree(std::uint8_t dims, bool by_room) : dims_(dims), by_
   columns_ = kept_ > 1 ? kept_ + 1 : kept_;
 }
 
+// Nodes are three quarters full when they join, and half when they were split.
+void CandidateTree::reserve(std::size_t entries) {
+  const auto nodes = 4 * entries / width + 8;
+  if (nodes <= nodes_.capacity()) return;
+  nodes_.reserve(nodes);
+  free_nodes_.reserve(nodes);
+  keys_.reserve(nodes * width);
+  ids_.reserve(nodes * width);
+  children_.reserve(nodes * width);
+  classes_.reserve(nodes * width);
+  room_.reserve(nodes * width * columns_);
+}
+
 void CandidateTree::clear() {
   nodes_.clear();
   free_nodes_.clear();
@@ -28,6 +41,7 @@ std::uint32_t CandidateTree::make_node(bool leaf) {
   if (free_nodes_.empty()) {
     free_nodes_.push_back(static_cast<std::uint32_t>(nodes_.size()));
     nodes_.emplace_back();
+    free_nodes_.reserve(nodes_.capacity());
     const auto entries = nodes_.size() * width;
     keys_.resize(entries);
     ids_.resize(entries);

@@ -31,6 +31,8 @@ class CandidateTree {
   /// Takes `id` out, if it is there.
   void drop(std::uint32_t id);
   void clear();
+  /// Room for so many nodes that `entries`, however they move, need hardly ever more.
+  void reserve(std::size_t entries);
 
   /// What a search asks for: at least this much free, and one of these classes.
   struct Query {

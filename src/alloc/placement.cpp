@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "alloc/fraction.hpp"
+#include "alloc/slot_lists.hpp"
 #include "reeve/alloc/reservation_manager.hpp"
 
 namespace reeve::alloc {
@@ -81,7 +82,7 @@ void ReservationManager::look_at(std::span<const ReservationId> ids, Seen how) {
 Amounts ReservationManager::peak(std::size_t resource, Window window) {
   steps_.clear();
   Amounts usage;
-  for (auto slot : on_resource_[resource]) {
+  for (auto slot : (*on_resource_)[resource]) {
     const Reservation& r = slots_[slot];
     if (hidden_[slot] == Seen::gone) continue;
     Window w{r.started ? INT64_MIN : std::max(r.start, now()), r.overrun ? forever : r.end};
@@ -115,7 +116,7 @@ bool ReservationManager::fits(std::size_t resource, const Amounts& amount, Windo
   const Amounts wanted = amount + overlay_[resource];
   if (window.start <= now() && bookings_on_[resource] == 0) {
     Amounts free = account.free();
-    for (auto slot : on_resource_[resource]) {
+    for (auto slot : (*on_resource_)[resource]) {
       if (hiding_ == 0) break;
       if (hidden_[slot] == Seen::whole) continue;
       for (const auto& line : slots_[slot].lines)
@@ -147,9 +148,9 @@ std::int64_t ReservationManager::domain_of(std::size_t resource, const std::stri
 
 bool ReservationManager::domain_has(std::size_t resource, const Affinity& rule) const {
   const auto domain = domain_of(resource, rule.domain);
-  for (std::size_t r = 0; r < on_resource_.size(); ++r) {
+  for (std::size_t r = 0; r < on_resource_->size(); ++r) {
     if (rule.domain.empty() ? r != resource : domain_of(r, rule.domain) != domain) continue;
-    for (auto slot : on_resource_[r])
+    for (auto slot : (*on_resource_)[r])
       if (hidden_[slot] != Seen::gone && slots_[slot].tags &&
           slots_[slot].tags->label == rule.label)
         return true;
@@ -162,8 +163,8 @@ bool ReservationManager::affinity_allows(const Request& request, std::size_t res
     if (rule.hard && domain_has(resource, rule) == rule.anti) return false;
   if (hard_anti_live_ == 0 || request.label.empty()) return true;
   // Those already here may refuse the newcomer.
-  for (std::size_t r = 0; r < on_resource_.size(); ++r)
-    for (auto slot : on_resource_[r]) {
+  for (std::size_t r = 0; r < on_resource_->size(); ++r)
+    for (auto slot : (*on_resource_)[r]) {
       if (hidden_[slot] == Seen::gone || !slots_[slot].tags) continue;
       for (const auto& rule : slots_[slot].tags->affinity)
         if (rule.hard && rule.anti && rule.label == request.label &&

@@ -5,6 +5,7 @@
 
 #include "alloc/candidate_index.hpp"
 #include "alloc/idempotency.hpp"
+#include "alloc/slot_lists.hpp"
 
 namespace reeve::alloc {
 
@@ -66,7 +67,8 @@ ReservationManager::ReservationManager(Dimensions dims, const Clock& clock, Mana
     : dims_(std::move(dims)),
       clock_(&clock),
       options_(options),
-      index_(std::make_unique<detail::CandidateIndex>()) {}
+      index_(std::make_unique<detail::CandidateIndex>()),
+      on_resource_(std::make_unique<detail::SlotLists>()) {}
 
 ReservationManager::ReservationManager(ReservationManager&&) noexcept = default;
 ReservationManager& ReservationManager::operator=(ReservationManager&&) noexcept = default;
@@ -114,6 +116,7 @@ ReservationId ReservationManager::open_slot(std::string_view requester, const Re
   if (free_slots_.empty()) {
     free_slots_.push_back(static_cast<std::uint32_t>(slots_.size()));
     slots_.emplace_back();
+    free_slots_.reserve(slots_.capacity());  // all may be free at once
     hidden_.push_back(Seen::whole);
   }
   const ReservationId id{free_slots_.back(), slots_[free_slots_.back()].generation};
@@ -140,9 +143,9 @@ ReservationId ReservationManager::open_slot(std::string_view requester, const Re
         std::make_unique<Reservation::Tags>(Reservation::Tags{request.label, request.affinity, {}});
   for (const auto& a : request.affinity) hard_anti_live_ += a.anti && a.hard;
   for (const auto& line : r.lines) {
-    auto& slots = on_resource_[static_cast<std::size_t>(line.resource)];
+    const auto slots = (*on_resource_)[static_cast<std::size_t>(line.resource)];
     if (std::find(slots.begin(), slots.end(), id.slot) == slots.end()) {
-      slots.push_back(id.slot);
+      on_resource_->add(static_cast<std::size_t>(line.resource), id.slot);
       bookings_on_[static_cast<std::size_t>(line.resource)] += !r.started;
     }
     post(id, line, line.amount);
@@ -157,12 +160,8 @@ void ReservationManager::finish(ReservationId id, State how) {
   Reservation& r = slots_[id.slot];
   for (const auto& line : r.lines) {
     post(id, line, Amounts{} - line.amount);
-    auto& slots = on_resource_[static_cast<std::size_t>(line.resource)];
-    if (const auto at = std::find(slots.begin(), slots.end(), id.slot); at != slots.end()) {
-      *at = slots.back();
-      slots.pop_back();
+    if (on_resource_->drop(static_cast<std::size_t>(line.resource), id.slot))
       bookings_on_[static_cast<std::size_t>(line.resource)] -= !r.started;
-    }
   }
   if (r.tags)
     for (const auto& a : r.tags->affinity) hard_anti_live_ -= a.anti && a.hard;

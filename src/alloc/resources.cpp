@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "alloc/candidate_index.hpp"
+#include "alloc/slot_lists.hpp"
 #include "reeve/alloc/reservation_manager.hpp"
 
 namespace reeve::alloc {
@@ -42,7 +43,7 @@ Result<ResourceId> ReservationManager::register_resource(Resource resource) {
   const auto id = ledger_.add_resource(resource.capacity, now());
   resource_ids_.emplace(resource.name, id);
   resources_.push_back(std::move(resource));
-  on_resource_.emplace_back().reserve(16);
+  on_resource_->add_list();
   bookings_on_.push_back(0);
   overlay_.emplace_back();
   changed(id);
@@ -89,7 +90,7 @@ Result<void> ReservationManager::remove_resource(ResourceId id) {
   settle();
   const auto at = static_cast<std::size_t>(id);
   if (at >= resources_.size() || ledger_.resources()[at].removed) return unknown(id);
-  if (!on_resource_[at].empty())
+  if (!(*on_resource_)[at].empty())
     return Refusal{.code = Code::in_use, .subject = resources_[at].name};
   total_ -= resources_[at].capacity;
   resources_[at].capacity = {};
@@ -134,7 +135,7 @@ Audit ReservationManager::audit() const {
       owners[r.owner].of(column_of(r)) += line.amount;
       if (r.quota != QuotaId::none) quotas[static_cast<std::size_t>(r.quota)] += line.amount;
       if (line.amount.any_negative()) differs("negative line in slot " + std::to_string(s));
-      const auto& slots = on_resource_[at];
+      const auto slots = (*on_resource_)[at];
       if (std::count(slots.begin(), slots.end(), s) != 1)
         differs("resource " + resources_[at].name + " does not know slot " + std::to_string(s));
     }

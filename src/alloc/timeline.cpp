@@ -41,6 +41,7 @@ Result<SpanId> Timeline::add(Time start, Time end, std::int64_t amount) {
   if (free_spans_.empty()) {
     free_spans_.push_back(static_cast<std::uint32_t>(spans_.size()));
     spans_.push_back({});
+    free_spans_.reserve(spans_.capacity());
   }
   const auto slot = free_spans_.back();
   free_spans_.pop_back();

@@ -48,6 +48,7 @@ std::uint32_t make(std::vector<Node>& nodes, std::vector<std::uint32_t>& free) {
   if (free.empty()) {
     free.push_back(static_cast<std::uint32_t>(nodes.size()));
     nodes.emplace_back();
+    free.reserve(nodes.capacity());  // all may be free at once
   }
   const auto node = free.back();
   free.pop_back();

@@ -103,6 +103,8 @@ LinkData checked(const CausalLink& link) {
   data.name = name_of(link);
   data.cause = link.cause;
   data.effect = link.effect;
+  data.cause_unit = link.cause_unit;
+  data.effect_unit = link.effect_unit;
   data.family = link.family;
   data.student_nu = link.student_nu;
   const std::size_t rows = link.data.rows(link.cause);

@@ -180,28 +180,6 @@ WholeLink infer_in_worker(LinkData data, std::vector<MechanismRecord> records, F
   return whole;
 }
 
-Job::Job(const CausalLink& link, const InferOptions& options)
-    : data(checked(link)),
-      candidates(candidates_for(data, options.candidates)),
-      settings(options),
-      memory(options.memory),
-      retries(options.retries),
-      split(options.split) {
-  if (auto fault = find_fault(settings)) throw ConfigError("InferOptions: " + *fault);
-  for (const auto& m : candidates) records.push_back(m.record());
-}
-
-void Job::limit(std::chrono::milliseconds lease) {
-  if (settings.deadline.count() == 0) settings.deadline = lease * 3 / 5;
-}
-
-InferenceResult result_of(const Job& job, LinkReport report, const WorkerLease& worker) {
-  InferenceResult result(job.data, job.candidates, std::move(report));
-  result.device = worker.device();
-  result.worker = worker.id();
-  return result;
-}
-
 const InferenceResult& LinkOutcome::value() const {
   if (failure) std::rethrow_exception(failure);
   return result.value();
@@ -226,7 +204,7 @@ asio::awaitable<InferenceResult> run_mcmc_sampling(WorkerLease& worker, const Ca
 asio::awaitable<InferenceResult> BayesianInferenceEngine::infer_mechanism(
     const CausalLink& link, const InferOptions& options) {
   auto job = std::make_shared<Job>(link, options);
-  job->limit(pool_.config().worker_timeout);
+  job->limit(pool_.config());
   return infer(pool_, std::move(job), std::chrono::milliseconds(0));
 }
 
@@ -241,7 +219,7 @@ asio::awaitable<std::vector<LinkOutcome>> BayesianInferenceEngine::infer_mechani
     many->outcomes[i].link = name_of(links[i]);
     try {
       auto job = std::make_shared<Job>(links[i], options);
-      job->limit(pool_.config().worker_timeout);
+      job->limit(pool_.config());
       many->jobs.push_back(std::move(job));
     } catch (const ConfigError& error) {
       throw ConfigError(fmt::format("link {} of {} ('{}'): {}", i + 1, links.size(),
@@ -249,7 +227,7 @@ asio::awaitable<std::vector<LinkOutcome>> BayesianInferenceEngine::infer_mechani
     }
   }
   const std::size_t wanted =
-      options.concurrency != 0 ? options.concurrency : pool_.config().max_workers + 1;
+      options.concurrency != 0 ? options.concurrency : pool_.max_workers() + 1;
   many->lanes = std::min(wanted, links.size());
   return infer_many(pool_, std::move(many));
 }

@@ -194,7 +194,8 @@ class Fitter {
       cut_ |= !samplers[i]->finished();
       if (!samplers[i]->finished())
         checkpoints_.write(candidates_[i].name(), round, samplers[i]->checkpoint());
-      finish(fits[i], *samplers[i], round);
+      finish(fits[i], std::move(*samplers[i]), round);
+      samplers[i].reset();
       fits[i].seconds += cpu_seconds() - from;
     }
   }
@@ -240,12 +241,13 @@ class Fitter {
   }
 
   // A run that was cut short says why; its draws are used as far as they go.
-  void finish(Fit& fit, const mcmc::Sampler& sampler, int round) const {
-    auto run = std::make_unique<mcmc::Run>(sampler.result());
-    if (fit.run && !sampler.finished() && run->draws() < fit.run->draws()) return;
+  void finish(Fit& fit, mcmc::Sampler&& sampler, int round) const {
+    const bool finished = sampler.finished();
+    auto run = std::make_unique<mcmc::Run>(std::move(sampler).result());
+    if (fit.run && !finished && run->draws() < fit.run->draws()) return;
     fit.run = std::move(run);
     fit.rounds = round;
-    if (!sampler.finished()) {
+    if (!finished) {
       const bool asked = watch_.until.stop.stop_requested();
       fit.run->assess(strict_checks(), asked ? Status::cancelled : Status::deadline);
     }

@@ -13,7 +13,9 @@ namespace reeve::inference {
 struct Job {
   /// Errors: ConfigError for whatever is wrong with the link or the options.
   Job(const CausalLink& link, const InferOptions& options);
-  void limit(std::chrono::milliseconds lease);
+  /// Fits the job into what a lease of such a pool may take. Draws that the memory cannot hold are
+  /// a ConfigError, or, with a deadline of the user's own, fewer: "as many as there is room for".
+  void limit(const ResourceConfig& pool);
   std::string task() const { return data.name.substr(0, 127); }
 
   LinkData data;
@@ -23,7 +25,12 @@ struct Job {
   ByteSize memory;
   std::size_t retries = 0;
   Split split = Split::automatic;
+  std::size_t draws_asked = 0;  ///< settings.draws before they were cut down to the memory
 };
+
+/// About what a worker needs for a link: fits with their draws, the largest LOO, the data.
+ByteSize memory_needed(const LinkData& data, const std::vector<Mechanism>& candidates,
+                       const FitSettings& settings);
 
 /// Leases a worker for `use(worker)`, again when the worker is lost or crashes, as often as the job
 /// allows.

@@ -25,6 +25,7 @@ std::vector<double> strengths(const LinkData& data, const Mechanism& mechanism,
   const auto [low, high] = std::minmax_element(data.x.begin(), data.x.end());
   const double from = standard.cause(*low), to = standard.cause(*high);
   std::vector<double> theta(mechanism.parameters().size()), out;
+  out.reserve(run.chains().size() * run.draws());
   for (std::size_t c = 0; c < run.chains().size(); ++c)
     for (std::size_t i = 0; i < run.draws(); ++i) {
       for (std::size_t p = 0; p < theta.size(); ++p) theta[p] = run.values(p)[c][i];
@@ -67,6 +68,7 @@ Strength summed_up(std::vector<Weighted> draws, double interval) {
 }
 
 void append(std::vector<Weighted>& all, const std::vector<double>& values, double weight) {
+  all.reserve(all.size() + values.size());
   for (const double v : values) all.push_back({v, weight / static_cast<double>(values.size())});
 }
 
@@ -244,6 +246,10 @@ FitReport report_of(const LinkData& data, const Fit& fit, const FitSettings& set
     r.reasons.push_back("left out of the comparison, without a probability: it is too far behind");
   r.method = fit.method;
   r.rounds = fit.rounds;
+  r.sampling.seed = fit.run->seed;
+  r.sampling.warmup = fit.run->warmup;
+  r.sampling.stepsize = fit.run->stepsize;
+  r.sampling.inverse_metric = fit.run->inverse_metric;
   r.seconds = fit.seconds;
   r.log_marginal = fit.of_data;
   if (fit.run->draws() > 0) r.summary = summary_of(*fit.run, data, *fit.mechanism);
@@ -329,7 +335,7 @@ LinkReport judge(const LinkData& data, Fits all, const FitSettings& settings) {
   Judge(data, fits, settings, report)();
   for (std::size_t i = 0; i < fits.size(); ++i)
     if (settings.keep == KeepDraws::all || (settings.keep == KeepDraws::best && i == report.best))
-      report.fits[i].chains = fits[i].run->chains();
+      report.fits[i].chains = std::move(*all.fits[i].run).chains();
   return report;
 }
 

@@ -79,6 +79,14 @@ std::string json_of(const FitReport& f) {
       number(d.max_rhat), number(d.min_ess_bulk), number(d.min_ess_tail), number(f.seconds), rows);
 }
 
+std::string file_name(std::string name) {
+  for (char& c : name) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (!plain && c != '-' && c != '_' && c != '.') c = '-';
+  }
+  return name;
+}
+
 }  // namespace
 
 InferenceResult::InferenceResult() : InferenceResult(LinkData(), {}, LinkReport()) {}
@@ -129,12 +137,29 @@ mcmc::Run InferenceResult::run(std::string_view mechanism) const {
         "the draws of '{}' were not kept; set options.keep = KeepDraws::all", mechanism));
   mcmc::Run run(density_of(*data_, candidate(mechanism)), f.chains, mcmc::Run::Unassessed{});
   run.algorithm = f.method;
+  run.seed = f.sampling.seed;
+  run.warmup = f.sampling.warmup;
+  run.stepsize = f.sampling.stepsize;
+  run.inverse_metric = f.sampling.inverse_metric;
+  run.model =
+      fmt::format("{} of {} on {} (standard scale)", f.mechanism, data_->effect, data_->cause);
   mcmc::Checks checks;
   checks.rhat_limit = 1.02;
   checks.ess_per_chain = 50;
   const bool cut = f.status == mcmc::Status::deadline || f.status == mcmc::Status::cancelled;
   run.assess(checks, cut ? f.status : mcmc::Status::ok);
   return run;
+}
+
+mcmc::Run InferenceResult::run_in_units(std::string_view mechanism) const {
+  mcmc::Run run = in_units(this->run(mechanism), *data_, candidate(mechanism));
+  run.model =
+      fmt::format("{} of {} on {} (in units of the data)", mechanism, data_->effect, data_->cause);
+  return run;
+}
+
+std::string InferenceResult::unit(std::string_view mechanism, std::string_view parameter) const {
+  return unit_of(parameter, *data_, candidate(mechanism));
 }
 
 mcmc::PredictiveBand InferenceResult::band(std::string_view mechanism, std::size_t points,
@@ -144,6 +169,7 @@ mcmc::PredictiveBand InferenceResult::band(std::string_view mechanism, std::size
   const Standard standard(*data_, m.record());
   const auto [low, high] = std::minmax_element(data_->x.begin(), data_->x.end());
   mcmc::PredictiveBand band;
+  band.label = fmt::format("{:.3g} % interval", 100 * interval);
   std::vector<double> theta(m.parameters().size());
   for (std::size_t i = 0; i < points; ++i) {
     const double share = points > 1 ? double(i) / double(points - 1) : 0;
@@ -168,7 +194,8 @@ std::vector<std::filesystem::path> InferenceResult::write_stan_csv(
   std::vector<std::filesystem::path> all;
   for (const auto& f : report_->fits) {
     if (f.chains.empty()) continue;
-    const auto files = mcmc::write_stan_csv(run(f.mechanism), folder, f.mechanism);
+    const auto files =
+        mcmc::write_stan_csv(run_in_units(f.mechanism), folder, file_name(f.mechanism));
     all.insert(all.end(), files.begin(), files.end());
   }
   return all;
@@ -177,7 +204,8 @@ std::vector<std::filesystem::path> InferenceResult::write_stan_csv(
 void InferenceResult::write_inference_data(const std::filesystem::path& folder) const {
   for (const auto& f : report_->fits)
     if (!f.chains.empty())
-      mcmc::write_inference_data(run(f.mechanism), folder / (f.mechanism + ".zarr"));
+      mcmc::write_inference_data(run_in_units(f.mechanism),
+                                 folder / (file_name(f.mechanism) + ".zarr"));
 }
 
 std::string InferenceResult::to_json() const {

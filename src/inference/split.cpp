@@ -34,6 +34,13 @@ struct Sampled {
   Piece warm;
   std::vector<Piece> chains;
 };
+// The same as the judge gets it: in the message itself, without a copy of its own.
+struct SampledView {
+  Place place;
+  std::string_view warm;
+  std::vector<std::string_view> chains;
+  double cpu = 0;
+};
 struct Verdict {
   std::vector<Place> missing;  ///< must be sampled before there is a report
   LinkReport report;
@@ -80,13 +87,13 @@ Piece warm_up(LinkData data, MechanismRecord record, FitSettings settings, Place
 }
 
 Piece sample_chain(LinkData data, MechanismRecord record, FitSettings settings, Place place,
-                   std::size_t chain, std::string warm) {
+                   std::size_t chain, std::string_view warm) {
   const double from = cpu_seconds();
   const mcmc::Density density = density_of(data, Mechanism::from(record));
   Checkpoints files(settings.checkpoint_folder, data.name);
   const std::string name = file_of(record, chain);
   const auto saved = files.read(name, place.round);
-  mcmc::Sampler sampler = mcmc::Sampler::resume(density, saved ? *saved : warm);
+  mcmc::Sampler sampler = mcmc::Sampler::resume(density, saved ? std::string_view(*saved) : warm);
   const mcmc::StopWhen stop = until(settings);
   const bool done =
       work(sampler, files, name, place.round, settings.checkpoint_every,
@@ -95,7 +102,7 @@ Piece sample_chain(LinkData data, MechanismRecord record, FitSettings settings, 
 }
 
 Verdict judge_sampled(LinkData data, std::vector<MechanismRecord> records, FitSettings settings,
-                      std::vector<Sampled> sampled) {
+                      std::vector<SampledView> sampled) {
   Verdict verdict;
   std::vector<Mechanism> candidates;
   for (const auto& record : records) candidates.push_back(Mechanism::from(record));
@@ -106,9 +113,9 @@ Verdict judge_sampled(LinkData data, std::vector<MechanismRecord> records, FitSe
                       const mcmc::Density& density) -> std::optional<mcmc::Sampler> {
     for (const auto& s : sampled) {
       if (s.place.candidate != candidate || s.place.round != round) continue;
-      mcmc::Sampler whole = mcmc::Sampler::resume(density, s.warm.bytes);
+      mcmc::Sampler whole = mcmc::Sampler::resume(density, s.warm);
       for (std::size_t c = 0; c < s.chains.size(); ++c)
-        whole.take_chain(mcmc::Sampler::resume(density, s.chains[c].bytes), c);
+        whole.take_chain(mcmc::Sampler::resume(density, s.chains[c]), c);
       return whole;
     }
     Place place;
@@ -124,8 +131,7 @@ Verdict judge_sampled(LinkData data, std::vector<MechanismRecord> records, FitSe
     return verdict;
   }
   for (const auto& s : sampled) {
-    verdict.report.cpu_seconds += s.warm.cpu;
-    for (const auto& piece : s.chains) verdict.report.cpu_seconds += piece.cpu;
+    verdict.report.cpu_seconds += s.cpu;
     if (verdict.report.deadline_reached) continue;
     files.forget(records[s.place.candidate].name, s.place.round);
     for (std::size_t c = 0; c < s.chains.size(); ++c)
@@ -165,6 +171,21 @@ class Budget {
   std::mutex mutex_;
   std::size_t left_ = 0;
 };
+
+std::vector<SampledView> views_of(const std::vector<Sampled>& sampled) {
+  std::vector<SampledView> views;
+  for (const Sampled& s : sampled) {
+    SampledView& view = views.emplace_back();
+    view.place = s.place;
+    view.warm = s.warm.bytes;
+    view.cpu = s.warm.cpu;
+    for (const Piece& piece : s.chains) {
+      view.chains.push_back(piece.bytes);
+      view.cpu += piece.cpu;
+    }
+  }
+  return views;
+}
 
 // What the coroutines of one link share. They run on strands of their own: each writes its own
 // place.
@@ -229,7 +250,7 @@ asio::awaitable<void> sample_place(Link link, Sampled* of) {
 asio::awaitable<InferenceResult> infer_split(ResourcePool pool, std::shared_ptr<const Job> job,
                                              milliseconds queue_time) {
   const Link link(new SplitLink{pool, job, queue_time,
-                                Budget(job->settings.deadline, pool.config().max_workers),
+                                Budget(job->settings.deadline, pool.max_workers()),
                                 std::vector<Sampled>()});
   for (;;) {
     std::optional<InferenceResult> result;
@@ -237,8 +258,9 @@ asio::awaitable<InferenceResult> infer_split(ResourcePool pool, std::shared_ptr<
     const auto judge = [link, &result, &missing](WorkerLease& worker) -> asio::awaitable<bool> {
       const RunLimits limits = link->limits();
       const FitSettings settings = link->settings(link->budget.rest());
+      const auto sampled = views_of(link->sampled);
       auto call = worker.run<&judge_sampled>(limits, link->job->data, link->job->records, settings,
-                                             link->sampled);
+                                             sampled);
       Verdict verdict = co_await std::move(call);
       missing = std::move(verdict.missing);
       verdict.report.seconds = link->seconds();

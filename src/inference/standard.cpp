@@ -1,6 +1,8 @@
 // Standard scales, and the density of one candidate on them.
 #include "inference/standard.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <reeve/inference/infer.hpp>
@@ -150,13 +152,35 @@ mcmc::Density density_on(const Standard& standard, double spread, const LinkData
 
 namespace {
 
-void to_units(mcmc::ParameterSummary& r, double factor, double shift) {
-  for (double* value : {&r.mean, &r.q5, &r.q50, &r.q95}) *value = *value * factor + shift;
-  r.sd *= factor;
-  r.mcse *= factor;
+struct Turn {
+  double factor = 1, shift = 0;
+};
+
+// What turns a parameter of the density into the data's units.
+Turn turn_of(std::size_t i, const LinkData& data, const Mechanism& mechanism) {
+  const Standard standard(data, mechanism.record());
+  const std::size_t own = mechanism.parameters().size();
+  if (i < own) {
+    const Unit unit = mechanism.parameters()[i].unit;
+    return {standard.factor(unit), standard.shift(unit)};
+  }
+  if (i < own + data.confounders.size())
+    return {standard.scale / deviation_of(data.confounders[i - own]), 0};
+  return {data.family != Family::negative_binomial ? standard.scale : 1, 0};
+}
+Turn turn_of_derived(const LinkData& data, const Mechanism& mechanism) {
+  const Standard standard(data, mechanism.record());
+  const Unit unit = mechanism.record().derived_unit;
+  return {standard.factor(unit), standard.shift(unit)};
 }
 
-mcmc::ParameterSummary derived_of(const mcmc::Run& run, const Mechanism& mechanism) {
+void to_units(mcmc::ParameterSummary& r, Turn turn) {
+  for (double* value : {&r.mean, &r.q5, &r.q50, &r.q95}) *value = *value * turn.factor + turn.shift;
+  r.sd *= turn.factor;
+  r.mcse *= turn.factor;
+}
+
+mcmc::ChainDraws derived_draws(const mcmc::Run& run, const Mechanism& mechanism) {
   mcmc::ChainDraws values(run.chains().size(), std::vector<double>(run.draws()));
   std::vector<double> theta(mechanism.parameters().size());
   for (std::size_t c = 0; c < values.size(); ++c)
@@ -164,7 +188,11 @@ mcmc::ParameterSummary derived_of(const mcmc::Run& run, const Mechanism& mechani
       for (std::size_t p = 0; p < theta.size(); ++p) theta[p] = run.values(p)[c][i];
       values[c][i] = mechanism.code().derived(theta);
     }
-  const mcmc::DrawFigures f = mcmc::figures(values);
+  return values;
+}
+
+mcmc::ParameterSummary derived_of(const mcmc::Run& run, const Mechanism& mechanism) {
+  const mcmc::DrawFigures f = mcmc::figures(derived_draws(run, mechanism));
   return {mechanism.record().derived,
           f.mean,
           f.sd,
@@ -177,29 +205,71 @@ mcmc::ParameterSummary derived_of(const mcmc::Run& run, const Mechanism& mechani
           f.ess_tail};
 }
 
+bool has_derived(const mcmc::Run& run, const Mechanism& mechanism) {
+  return !mechanism.record().derived.empty() && run.draws() > 0;
+}
+
+// "ft/mph"; a unit of several words is put in brackets.
+std::string per(const std::string& above, std::string below, const char* power = "") {
+  if (below.empty()) return {};
+  if (below.find_first_of(" /*") != std::string::npos) below = fmt::format("({})", below);
+  return fmt::format("{}/{}{}", above.empty() ? "1" : above, below, power);
+}
+
+std::string text_of(Unit unit, const std::string& cause, const std::string& effect) {
+  switch (unit) {
+    case Unit::level:
+    case Unit::change:
+      return effect;
+    case Unit::point:
+      return cause;
+    case Unit::slope:
+      return per(effect, cause);
+    case Unit::curvature:
+      return per(effect, cause, "^2");
+    case Unit::rate:
+      return per("", cause);
+    default:
+      return {};
+  }
+}
+
 }  // namespace
+
+mcmc::Run in_units(const mcmc::Run& run, const LinkData& data, const Mechanism& mechanism) {
+  auto names = run.names();
+  std::vector<mcmc::ChainDraws> values;
+  for (std::size_t i = 0; i < names.size(); ++i) values.push_back(run.values(i));
+  const auto turn = [](mcmc::ChainDraws& row, Turn by) {
+    for (auto& chain : row)
+      for (double& v : chain) v = v * by.factor + by.shift;
+  };
+  for (std::size_t i = 0; i < values.size(); ++i) turn(values[i], turn_of(i, data, mechanism));
+  if (has_derived(run, mechanism)) {
+    names.push_back(mechanism.record().derived);
+    turn(values.emplace_back(derived_draws(run, mechanism)), turn_of_derived(data, mechanism));
+  }
+  return run.shown_as(std::move(names), std::move(values));
+}
+
+std::string unit_of(std::string_view parameter, const LinkData& data, const Mechanism& mechanism) {
+  // The mechanism of a Bernoulli or a count acts on log odds or logarithms.
+  const bool own_scale = data.family == Family::normal || data.family == Family::student;
+  const std::string effect = own_scale ? data.effect_unit : "";
+  for (const auto& p : mechanism.parameters())
+    if (p.name == parameter) return text_of(p.unit, data.cause_unit, effect);
+  if (parameter == mechanism.record().derived)
+    return text_of(mechanism.record().derived_unit, data.cause_unit, effect);
+  return parameter == "sigma" ? effect : "";
+}
 
 std::vector<mcmc::ParameterSummary> summary_of(const mcmc::Run& run, const LinkData& data,
                                                const Mechanism& mechanism) {
-  const Standard standard(data, mechanism.record());
   auto rows = run.summary();
-  const std::size_t own = mechanism.parameters().size();
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    double factor = 1, shift = 0;
-    if (i < own) {
-      factor = standard.factor(mechanism.parameters()[i].unit);
-      shift = standard.shift(mechanism.parameters()[i].unit);
-    } else if (i < own + data.confounders.size()) {
-      factor = standard.scale / deviation_of(data.confounders[i - own]);
-    } else if (data.family != Family::negative_binomial) {
-      factor = standard.scale;
-    }
-    to_units(rows[i], factor, shift);
-  }
-  const MechanismRecord& r = mechanism.record();
-  if (!r.derived.empty() && run.draws() > 0) {
+  for (std::size_t i = 0; i < rows.size(); ++i) to_units(rows[i], turn_of(i, data, mechanism));
+  if (has_derived(run, mechanism)) {
     rows.push_back(derived_of(run, mechanism));
-    to_units(rows.back(), standard.factor(r.derived_unit), standard.shift(r.derived_unit));
+    to_units(rows.back(), turn_of_derived(data, mechanism));
   }
   return rows;
 }

@@ -36,6 +36,10 @@ double deviation_of(const std::vector<double>& values) noexcept;
 bool has_noise(Family family) noexcept;
 mcmc::Family sampler_family(Family family) noexcept;
 
+/// The run in the data's units, and the unit of a row of it.
+mcmc::Run in_units(const mcmc::Run& run, const LinkData& data, const Mechanism& mechanism);
+std::string unit_of(std::string_view parameter, const LinkData& data, const Mechanism& mechanism);
+
 /// Summaries in the data's units.
 std::vector<mcmc::ParameterSummary> summary_of(const mcmc::Run& run, const LinkData& data,
                                                const Mechanism& mechanism);

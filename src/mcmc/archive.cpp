@@ -21,8 +21,9 @@ std::uint64_t fingerprint(const Density& density) {
 
 }  // namespace
 
-Writer begin_checkpoint(std::string_view magic, const Density& density) {
+Writer begin_checkpoint(std::string_view magic, const Density& density, std::size_t room) {
   Writer writer;
+  writer.bytes.reserve(magic.size() + room + 2 * sizeof(std::uint64_t));
   writer.bytes = magic;
   writer(fingerprint(density));
   return writer;

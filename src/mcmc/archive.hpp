@@ -5,6 +5,7 @@
 #include <reeve/mcmc/density.hpp>
 #include <reeve/mcmc/run.hpp>
 
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -25,6 +26,20 @@ struct Writer {
   void operator()(const std::vector<T>& x) {
     (*this)(x.size());
     bytes.append(reinterpret_cast<const char*>(x.data()), x.size() * sizeof(T));
+  }
+};
+
+/// How many bytes a Writer would write: with as many in reserve nothing is copied on the way.
+struct Counter {
+  std::size_t bytes = 0;
+  template <class T>
+    requires std::is_trivially_copyable_v<T>
+  void operator()(const T& x) {
+    bytes += sizeof x;
+  }
+  template <class T>
+  void operator()(const std::vector<T>& x) {
+    bytes += sizeof(x.size()) + x.size() * sizeof(T);
   }
 };
 
@@ -52,27 +67,39 @@ struct Reader {
 };
 
 /// The beginning of a checkpoint: `magic`, and what the density is, as far as bytes can tell
-/// (names, and the value at a fixed point).
-Writer begin_checkpoint(std::string_view magic, const Density& density);
+/// (names, and the value at a fixed point). `room`: bytes that will follow.
+Writer begin_checkpoint(std::string_view magic, const Density& density, std::size_t room = 0);
 /// The bytes with their checksum behind them.
 std::string seal(Writer writer);
 /// A reader behind the beginning. Errors: ConfigError for other bytes, damage, another density.
 Reader open_checkpoint(std::string_view bytes, std::string_view magic, const Density& density);
 
 /// Draws and figures of a chain, to or from an archive, without padding bytes: equal states are
-/// equal bytes.
-template <class Archive>
-void visit_chain(Archive& archive, Chain& chain) {
+/// equal bytes. A draw's figures are seven doubles.
+using DrawFields = std::array<double, 7>;
+
+inline void visit_chain(Counter& archive, const Chain& chain) {
   archive(chain.q);
-  std::vector<double> flat;
+  archive.bytes += sizeof(std::size_t) + chain.stats.size() * sizeof(DrawFields);
+}
+inline void visit_chain(Writer& archive, const Chain& chain) {
+  archive(chain.q);
+  archive(7 * chain.stats.size());
   for (const auto& s : chain.stats)
-    flat.insert(flat.end(), {s.lp, s.accept_stat, s.stepsize, s.energy, double(s.treedepth),
-                             double(s.n_leapfrog), double(s.divergent)});
-  archive(flat);
-  chain.stats.resize(flat.size() / 7);
-  for (std::size_t i = 0; i < chain.stats.size(); ++i) {
-    const double* f = flat.data() + 7 * i;
-    chain.stats[i] = {f[0], f[1], f[2], f[3], std::uint32_t(f[4]), std::uint32_t(f[5]), f[6] != 0};
+    archive(DrawFields{s.lp, s.accept_stat, s.stepsize, s.energy, double(s.treedepth),
+                       double(s.n_leapfrog), double(s.divergent)});
+}
+inline void visit_chain(Reader& archive, Chain& chain) {
+  archive(chain.q);
+  std::size_t count = 0;
+  archive(count);
+  if (count > archive.bytes.size() / sizeof(double))
+    throw ConfigError("the checkpoint is damaged: a length is too large");
+  chain.stats.resize(count / 7);
+  for (auto& s : chain.stats) {
+    DrawFields f;
+    archive(f);
+    s = {f[0], f[1], f[2], f[3], std::uint32_t(f[4]), std::uint32_t(f[5]), f[6] != 0};
   }
 }
 

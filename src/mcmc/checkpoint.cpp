@@ -29,7 +29,10 @@ void visit_options(Archive& a, SampleOptions& o) {
 }  // namespace
 
 std::string Sampler::checkpoint() const {
-  detail::Writer writer = detail::begin_checkpoint(magic, state_->density);
+  detail::Counter counter;
+  visit_options(counter, state_->options);
+  state_->visit(counter);
+  detail::Writer writer = detail::begin_checkpoint(magic, state_->density, counter.bytes);
   visit_options(writer, state_->options);
   state_->visit(writer);
   return detail::seal(std::move(writer));
@@ -54,9 +57,9 @@ Run sample_resumable(const Density& density, const SampleOptions& options, const
   }
   while (!sampler.advance(stop, every)) {
     replace_file(path, sampler.checkpoint());
-    if (sampler.stopped() != Status::ok) return sampler.result();
+    if (sampler.stopped() != Status::ok) return std::move(sampler).result();
   }
-  Run run = sampler.result();
+  Run run = std::move(sampler).result();
   std::remove(path.c_str());
   return run;
 }

@@ -84,6 +84,16 @@ std::vector<Array> coordinates(const Run& run) {
   return {chain, draw};
 }
 
+// The density's own, or one for each name that the run is shown under.
+std::vector<ParameterBlock> blocks_of(const Run& run) {
+  const Parameters& own = run.density().parameters();
+  const auto names = run.names();
+  if (names == own.names()) return own.blocks();
+  Parameters shown;
+  for (const auto& name : names) shown.real(name);
+  return shown.blocks();
+}
+
 }  // namespace
 
 void write_file(const std::filesystem::path& path, const std::string& text) {
@@ -99,14 +109,14 @@ void write_file(const std::filesystem::path& path, const std::string& text) {
 
 std::string stan_csv(const Run& run, std::size_t chain) {
   std::string out = fmt::format(
-      "# model = reeve\n# method = sample (Default)\n#   sample\n#     num_samples = {}\n#     "
+      "# model = {}\n# method = sample (Default)\n#   sample\n#     num_samples = {}\n#     "
       "num_warmup = {}\n"
       "#     save_warmup = 0\n#     thin = 1\n#     adapt\n#       engaged = 1\n#     algorithm = "
       "hmc (Default)\n"
       "#       hmc\n#         engine = {}\n#           {}\n#             max_depth = {}\n#         "
       "metric = {}\n"
       "# id = {}\n# random\n#   seed = {}\n",
-      run.draws(), run.warmup, run.algorithm, run.algorithm, run.max_depth,
+      run.model, run.draws(), run.warmup, run.algorithm, run.algorithm, run.max_depth,
       run.inverse_metric.empty() || run.inverse_metric[0].size() == run.density().dimension()
           ? "diag_e"
           : "dense_e",
@@ -130,7 +140,7 @@ std::string stan_csv(const Run& run, std::size_t chain) {
     fmt::format_to(std::back_inserter(out), "{:.17g},{:.17g},{:.17g},{},{},{},{:.17g}", s.lp,
                    s.accept_stat, s.stepsize, s.treedepth, s.n_leapfrog, s.divergent ? 1 : 0,
                    s.energy);
-    for (std::size_t p = 0; p < run.density().parameters().size(); ++p)
+    for (std::size_t p = 0; p < run.size(); ++p)
       fmt::format_to(std::back_inserter(out), ",{:.17g}", run.values(p)[chain][i]);
     out += '\n';
   }
@@ -153,7 +163,7 @@ void write_inference_data(const Run& run, const std::filesystem::path& path) {
   write_group(path, {});
   std::vector<Array> posterior = coordinates(run);
   std::size_t at = 0;
-  for (const auto& b : run.density().parameters().blocks()) {
+  for (const auto& b : blocks_of(run)) {
     Array a{b.name, {chains, draws}, {"chain", "draw"}, {}};
     if (!b.scalar) {
       a.shape.push_back(b.constrained);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 namespace reeve::mcmc {
 namespace {
@@ -43,6 +44,11 @@ std::string escape(const std::string& text) {
 // `tau [s]`
 std::string with_unit(const std::string& name, const std::string& unit) {
   return unit.empty() ? name : name + " [" + unit + "]";
+}
+
+// A unit of several words, below a fraction line.
+std::string in_brackets(const std::string& unit) {
+  return unit.find_first_of(" /") == std::string::npos ? unit : "(" + unit + ")";
 }
 
 /// Axes with names and about five round ticks each, and a title.
@@ -92,6 +98,25 @@ class Plot {
     out_ += "\"/>\n";
   }
   void add(const std::string& text) { out_ += text; }
+  /// Names of colours, on the title's line at the right.
+  void legend(const std::vector<std::pair<std::string, std::string>>& entries) {
+    double x = width - right;
+    for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
+      x -= 6.2 * double(entry->first.size()) + 8;
+      out_ += fmt::format(
+          "<text class=\"legend\" x=\"{:.1f}\" y=\"18\" fill=\"#333\">{}</text>"
+          "<rect x=\"{:.1f}\" y=\"9\" width=\"12\" height=\"10\" {}/>\n",
+          x, escape(entry->first), x - 16, entry->second);
+      x -= 22;
+    }
+  }
+  void chains(std::size_t count) {
+    std::vector<std::pair<std::string, std::string>> entries;
+    for (std::size_t c = 0; c < std::min(count, std::size(colours)); ++c)
+      entries.emplace_back(fmt::format("chain {}", c + 1), fmt::format("fill=\"{}\"", colours[c]));
+    if (count > std::size(colours)) entries.back().first += " ...";
+    legend(entries);
+  }
   std::string finish() { return out_ + "</svg>\n"; }
 
  private:
@@ -138,6 +163,7 @@ std::string trace_svg(const Run& run, std::size_t parameter, const std::string& 
     }
     plot.line(x, v, colour(c), 0.8);
   }
+  plot.chains(values.size());
   return plot.finish();
 }
 
@@ -169,6 +195,7 @@ std::string rank_svg(const Run& run, std::size_t parameter) {
     }
     plot.line(x, y, colour(c), 1.6);
   }
+  plot.chains(counts.size());
   return plot.finish();
 }
 
@@ -200,8 +227,9 @@ std::string density_svg(const Run& run, std::size_t parameter, const std::string
   }
   const std::string name = run.names()[parameter];
   Plot plot(name + ": density by chain", x, with_unit(name, unit), {0, y.high * 1.05},
-            unit.empty() ? "density" : "density [1/" + unit + "]");
+            unit.empty() ? "density" : fmt::format("density [1/{}]", in_brackets(unit)));
   for (std::size_t c = 0; c < curves.size(); ++c) plot.line(grid, curves[c], colour(c), 1.6);
+  plot.chains(curves.size());
   return plot.finish();
 }
 
@@ -224,6 +252,9 @@ std::string predictive_svg(const PredictiveBand& band, const std::vector<double>
   for (std::size_t i = 0; i < x.size(); ++i)
     plot.add(fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2.5\" fill=\"#d1603d\"/>\n",
                          plot.px(x[i]), plot.py(y[i])));
+  plot.legend({{"data", "fill=\"#d1603d\""},
+               {"median", "fill=\"#1b6ca8\""},
+               {band.label, "fill=\"#1b6ca8\" fill-opacity=\"0.18\""}});
   return plot.finish();
 }
 

@@ -1,4 +1,5 @@
 // Constrained draws, summaries, and the verdict on a run.
+#include <reeve/base/error.hpp>
 #include <reeve/mcmc/diagnostics.hpp>
 #include <reeve/mcmc/run.hpp>
 
@@ -41,6 +42,27 @@ Run::Run(Density density, std::vector<Chain> chains, Unassessed)
       density_.constrain({chains_[c].q.data() + i * d, d}, theta);
       for (std::size_t p = 0; p < size; ++p) values_[p][c][i] = theta[p];
     }
+}
+
+Run Run::shown_as(std::vector<std::string> names, std::vector<ChainDraws> values) const {
+  const auto fits = [this](const ChainDraws& row) {
+    return row.size() == chains_.size() && std::all_of(row.begin(), row.end(), [this](auto& chain) {
+             return chain.size() == draws_;
+           });
+  };
+  if (names.empty() || names.size() != values.size() ||
+      !std::all_of(values.begin(), values.end(), fits))
+    throw ConfigError(fmt::format(
+        "shown_as was given {} names and {} rows; it needs a row of {} chains with {} draws each "
+        "for every name",
+        names.size(), values.size(), chains_.size(), draws_));
+  Run run = *this;
+  run.shown_ = std::move(names);
+  run.values_ = std::move(values);
+  run.figures_.clear();
+  for (std::size_t p = 0; assessed_ && p < run.values_.size(); ++p)
+    run.figures_.push_back(figures(run.values_[p]));
+  return run;
 }
 
 std::vector<ParameterSummary> Run::summary() const {

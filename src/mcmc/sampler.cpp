@@ -14,6 +14,13 @@ namespace {
 
 constexpr std::uint32_t shallow_depth = 4;
 
+// A quarter more than there are, and never more than will be: long chains are what a run's memory
+// is for, and are not to take it twice.
+std::size_t room_for_draws(std::size_t have, std::size_t wanted) {
+  constexpr std::size_t few = 1024;
+  return std::min(wanted, have + std::max(few, have / 4));
+}
+
 }  // namespace
 
 std::optional<std::string> find_fault(const SampleOptions& o, std::size_t dimension) {
@@ -127,8 +134,15 @@ bool Sampler::State::step(detail::Poll& poll) {
 }
 
 void Sampler::State::keep(std::size_t c, const DrawStats& stats) {
-  output[c].q.insert(output[c].q.end(), chains[c].q.begin(), chains[c].q.end());
-  output[c].stats.push_back(stats);
+  Chain& chain = output[c];
+  const std::size_t n = chains[c].q.size();
+  if (chain.stats.size() == chain.stats.capacity()) {
+    const std::size_t room = room_for_draws(chain.stats.size(), options.draws);
+    chain.stats.reserve(room);
+    chain.q.reserve(room * n);
+  }
+  chain.q.insert(chain.q.end(), chains[c].q.begin(), chains[c].q.end());
+  chain.stats.push_back(stats);
 }
 
 bool Sampler::State::sample_one(std::size_t c, detail::Poll& poll, DrawStats& stats) {
@@ -240,12 +254,12 @@ bool Sampler::advance_chain(std::size_t chain, const StopWhen& stop, std::size_t
   return s.output[chain].stats.size() >= s.options.draws;
 }
 
-void Sampler::take_chain(const Sampler& from, std::size_t chain) {
+void Sampler::take_chain(Sampler&& from, std::size_t chain) {
   State& s = *state_;
   s.check_chain(chain);
   from.state_->check_chain(chain);
   s.chains[chain] = from.state_->chains[chain];
-  s.output[chain] = from.state_->output[chain];
+  s.output[chain] = std::move(from.state_->output[chain]);
   if (s.tunings.size() > 1) s.tunings[chain] = from.state_->tunings[chain];
   std::size_t least = SIZE_MAX;
   for (const auto& c : s.output) least = std::min(least, c.stats.size());
@@ -267,9 +281,16 @@ std::size_t Sampler::completed_transitions() const noexcept {
   return state_->iteration * state_->chains.size() + state_->next_chain;
 }
 
-Run Sampler::result() const {
-  const State& s = *state_;
-  Run run(s.density, s.output, Run::Unassessed{});
+Run Sampler::result() const& {
+  return state_->result(state_->output);
+}
+Run Sampler::result() && {
+  return state_->result(std::move(state_->output));
+}
+
+Run Sampler::State::result(std::vector<Chain> draws) const {
+  const State& s = *this;
+  Run run(s.density, std::move(draws), Run::Unassessed{});
   run.warmup = s.warmup;
   run.warmup_leapfrogs = s.iteration < s.warmup ? s.engine.leapfrogs : s.warmup_leapfrogs;
   run.max_depth = s.options.max_depth;
@@ -289,7 +310,7 @@ Run Sampler::result() const {
 Run sample(const Density& density, const SampleOptions& options, const StopWhen& stop) {
   Sampler sampler(density, options);
   sampler.advance(stop);
-  return sampler.result();
+  return std::move(sampler).result();
 }
 
 }  // namespace reeve::mcmc

@@ -1,6 +1,7 @@
 // Making and mapping the board.
 #include "pool/board.hpp"
 
+#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@ using process::HubPage;
 
 Board::Board(const process::WorkerSettings& settings, std::string_view text)
     : board_fd_(memfd_create("reeve-board", MFD_CLOEXEC)),
-      hub_fd_(memfd_create("reeve-hub", MFD_CLOEXEC)),
+      hub_fd_(memfd_create("reeve-hub", MFD_CLOEXEC | MFD_ALLOW_SEALING)),
       wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       bytes_(process::board_bytes(capacity, text.size())) {
   if (!board_fd_ || !hub_fd_ || !wake_ ||
@@ -34,17 +35,28 @@ Board::Board(const process::WorkerSettings& settings, std::string_view text)
     throw SystemError(error, "mapping the pool's hub page");
   }
   header_ = static_cast<BoardHeader*>(board);
+  hub_ = static_cast<HubPage*>(hub);
+  // Workers hold this page: none of them may cut it, nor write what all the others believe.
+  constexpr int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
+  if (fcntl(hub_fd_.get(), F_ADD_SEALS, seals) != 0) {
+    const int error = errno;
+    unmap();
+    throw SystemError(error, "sealing the pool's hub page");
+  }
   header_->magic = process::board_magic;
   header_->slot_count = capacity;
   header_->settings = settings;
   disarm();
   slots_ = reinterpret_cast<BoardSlot*>(header_ + 1);
   std::memcpy(static_cast<void*>(slots_ + capacity), text.data(), text.size());
-  hub_ = static_cast<HubPage*>(hub);
   hub_->program_sleeps.store(1);
 }
 
 Board::~Board() {
+  unmap();
+}
+
+void Board::unmap() noexcept {
   munmap(header_, bytes_);
   munmap(hub_, sizeof(HubPage));
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <cstdint>
 #include <reeve/os/fd.hpp>
 #include <string_view>
@@ -23,7 +24,11 @@ class Board {
   Board(const Board&) = delete;
   Board& operator=(const Board&) = delete;
 
-  process::BoardSlot& slot(std::uint32_t index) const noexcept { return slots_[index]; }
+  /// Preconditions: index < capacity.
+  process::BoardSlot& slot(std::uint32_t index) const noexcept {
+    assert(index < capacity);
+    return slots_[index];
+  }
   process::WorkerSettings& settings() const noexcept { return header_->settings; }
   int fd() const noexcept { return board_fd_.get(); }
   int hub_fd() const noexcept { return hub_fd_.get(); }
@@ -40,6 +45,8 @@ class Board {
   }
 
  private:
+  void unmap() noexcept;
+
   os::UniqueFd board_fd_;
   os::UniqueFd hub_fd_;
   os::UniqueFd wake_;

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "pool/board.hpp"
 #include "process/protocol.hpp"
 
 namespace reeve {
@@ -53,6 +54,11 @@ Fault find_size_fault(const ResourceConfig& config) {
   if (config.min_workers > config.max_workers) {
     return fmt::format("min_workers is {}, above max_workers = {}; lower it",
                        count_text(config.min_workers), config.max_workers);
+  }
+  const std::size_t spare = detail::Board::capacity - config.max_workers;
+  if (config.quarantine_max > spare) {
+    return fmt::format("quarantine_max is {}; beside {} workers it must be 0 to {}",
+                       config.quarantine_max, config.max_workers, spare);
   }
   if (config.waiter_count_max < 1)
     return "waiter_count_max is 0, so nobody could ever wait; give it 1 or more";

@@ -70,8 +70,12 @@ std::int64_t Core::tick(std::int64_t now) {
       if (due > now) {
         next = std::min(next, due);
       } else if (slot.start_fault.empty()) {
-        slot.start_fault = "it had not set itself up after 10 s";
         backend_->kill(number, slot.incarnation, Cause::cancelled);
+        if (slot.announced) {
+          slot.start_fault = "it had not set itself up after 10 s";
+        } else {
+          start_failed(number, "its warden had not started it after 10 s");
+        }
       }
     } else if (slot.state == WorkerState::idle && config_.idle_timeout.count() > 0 &&
                live() > config_.min_workers) {

@@ -28,7 +28,7 @@ class CallHook final : public async::CancelHook {
 
   bool take_back() noexcept override {
     const std::lock_guard lock(core_.mutex_);
-    if (lease_.caller == nullptr || lease_.failure != nullptr) return false;
+    if (lease_.caller == nullptr || lease_.failure != nullptr || core_.detached_) return false;
     process::BoardSlot& cell = *core_.slots_[lease_.slot].cell;
     std::uint64_t word = cell.word.load(std::memory_order_relaxed);
     if (LeaseWord(word).cause() != Cause::active ||

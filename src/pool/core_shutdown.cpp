@@ -42,11 +42,11 @@ boost::asio::awaitable<void> Core::warm_up([[maybe_unused]] std::shared_ptr<Core
 
 boost::asio::awaitable<void> Core::resize([[maybe_unused]] std::shared_ptr<Core> self,
                                           std::size_t max_workers) {
+  ResourceConfig wanted = config_;
+  wanted.max_workers = max_workers;
+  if (const auto fault = find_fault(wanted)) throw ConfigError(*fault);
   const std::lock_guard lock(mutex_);
   check_open();
-  if (max_workers < 1 || max_workers > 4096) {
-    throw ConfigError(fmt::format("a pool has 1 to 4096 workers, not {}", max_workers));
-  }
   note_pool(EventKind::resize, max_workers, max_workers_);
   max_workers_ = max_workers;
   count_quarantined(0);

@@ -161,10 +161,12 @@ void ProcessBackend::on_warden_ended() {
     enter_group(settings_, group_, config_);
     enter_group(board_.settings(), group_, config_);
   }
-  for (std::uint32_t slot = 0; slot < living_.size(); ++slot) {
-    const std::uint64_t incarnation = std::exchange(living_[slot], 0);
+  // Each death may start another worker, which has another warden.
+  const auto lost = std::exchange(living_, std::vector<std::uint64_t>(living_.size(), 0));
+  for (std::uint32_t slot = 0; slot < lost.size(); ++slot) {
+    const std::uint64_t incarnation = lost[slot];
     if (incarnation == 0) continue;
-    bells_[slot]->stream.reset();
+    if (bells_[slot]->incarnation == incarnation) bells_[slot]->stream.reset();
     Death death;
     death.cause = Cause::lost;
     const process::LeaseWord word{board_.slot(slot).word.load()};

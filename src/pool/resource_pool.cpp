@@ -4,10 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-
-#include <reeve/process/init.hpp>
-
 #include <reeve/pool/with_worker.hpp>
+#include <reeve/process/init.hpp>
 
 #include "pool/core.hpp"
 

@@ -29,11 +29,25 @@ WardenLink::WardenLink(LinkEvents& events, std::weak_ptr<Core> owner,
       mutex_(mutex) {}
 
 void WardenLink::open(os::UniqueFd socket, pid_t pid) {
-  warden_ = pid;
-  socket_.emplace(executor_, socket.release());
-  socket_->non_blocking(true);
-  const int life = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
-  if (life >= 0) life_.emplace(executor_, life);
+  const auto take = [this](auto& to, os::UniqueFd& fd) {
+    to.emplace(executor_);
+    to->assign(fd.get());
+    fd.release();
+  };
+  try {
+    take(socket_, socket);
+    socket_->non_blocking(true);
+    os::UniqueFd life(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+    if (life) take(life_, life);
+    warden_ = pid;
+    listen_soon();
+  } catch (...) {
+    close();  // the warden sees it and ends
+    throw;
+  }
+}
+
+void WardenLink::listen_soon() {
   asio::post(executor_, [weak = owner_, this] {
     if (const auto owner = weak.lock()) {
       const std::lock_guard lock(mutex_);
@@ -106,7 +120,12 @@ void WardenLink::read_reports() {
 }
 
 void WardenLink::send(const Command& command, int channel, int bell) {
-  if (outbox_.empty() && post(command, channel, bell)) return;
+  if (!socket_) return;  // its end has been told, or nobody wants to hear of it
+  if (outbox_.empty()) {
+    const int error = post(command, channel, bell);
+    if (error == 0) return;
+    if (error != EAGAIN && channel >= 0) throw SystemError(error, "asking the warden for a worker");
+  }
   Outgoing item{command, {}, {}};
   if (channel >= 0) {
     item.channel = os::UniqueFd(fcntl(channel, F_DUPFD_CLOEXEC, 0));
@@ -114,12 +133,12 @@ void WardenLink::send(const Command& command, int channel, int bell) {
     if (!item.channel || !item.bell) throw_errno("duplicating a worker's descriptors");
   }
   outbox_.push_back(std::move(item));
-  flush();
+  flush_later();
 }
 
-// One frame to the warden; false if its queue is full. A warden that is gone is noticed by the
-// reader.
-bool WardenLink::post(const Command& command, int channel, int bell) {
+// One frame to the warden: 0, EAGAIN if its queue is full, or why it cannot be sent now. A warden
+// that is gone is noticed by the reader.
+int WardenLink::post(const Command& command, int channel, int bell) {
   iovec part{const_cast<Command*>(&command), sizeof command};
   msghdr message{};
   message.msg_iov = &part;
@@ -136,30 +155,50 @@ bool WardenLink::post(const Command& command, int channel, int bell) {
     std::memcpy(CMSG_DATA(header), fds, sizeof fds);
   }
   for (;;) {
-    const ssize_t sent = sendmsg(socket_->native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent >= 0 || (errno != EINTR && errno != EAGAIN && errno != ENOBUFS)) return true;
-    if (errno != EINTR) return false;
+    if (sendmsg(socket_->native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0) return 0;
+    switch (errno) {
+      case EINTR:
+        continue;
+      case EPIPE:
+      case ECONNRESET:
+      case ENOTCONN:
+        return 0;
+      case EWOULDBLOCK:
+      case ENOBUFS:
+        return EAGAIN;
+      default:
+        return errno;
+    }
   }
 }
 
 void WardenLink::flush() {
   while (!outbox_.empty() && socket_) {
     const Outgoing& item = outbox_.front();
-    if (post(item.command, item.channel.get(), item.bell.get())) {
-      outbox_.pop_front();
-      continue;
-    }
-    if (std::exchange(flushing_, true)) return;
-    socket_->async_wait(asio::posix::stream_descriptor::wait_write,
-                        [weak = owner_, this](const boost::system::error_code&) {
-                          const auto owner = weak.lock();
-                          if (!owner) return;
-                          const std::lock_guard lock(mutex_);
-                          flushing_ = false;
-                          flush();
-                        });
-    return;
+    const int error = post(item.command, item.channel.get(), item.bell.get());
+    if (error == EAGAIN || (error != 0 && !item.channel)) return flush_later();
+    const Command command = item.command;
+    outbox_.pop_front();
+    if (error == 0) continue;
+    Report refused{};  // as the warden would say that it cannot
+    refused.kind = process::MessageKind::spawned;
+    refused.slot = command.slot;
+    refused.incarnation = command.incarnation;
+    refused.error = error;
+    events_.on_report(refused);
   }
+}
+
+void WardenLink::flush_later() {
+  if (std::exchange(flushing_, true)) return;
+  socket_->async_wait(asio::posix::stream_descriptor::wait_write,
+                      [weak = owner_, this](const boost::system::error_code&) {
+                        const auto owner = weak.lock();
+                        if (!owner) return;
+                        const std::lock_guard lock(mutex_);
+                        flushing_ = false;
+                        flush();
+                      });
 }
 
 }  // namespace reeve::detail

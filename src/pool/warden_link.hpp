@@ -37,8 +37,8 @@ class WardenLink {
   /// Takes the socket to warden `pid` and listens to both from the next turn of the executor on.
   void open(os::UniqueFd socket, pid_t pid);
   void close() noexcept;
-  /// The two descriptors, or -1 for none, may be closed when it returns.
-  /// Errors: SystemError if they must wait and cannot be duplicated.
+  /// The two descriptors, or -1 for none, may be closed when it returns. A closed link sends
+  /// nothing. Errors: SystemError if they cannot be sent, or must wait and cannot be duplicated.
   void send(const process::Command& command, int channel = -1, int bell = -1);
 
  private:
@@ -52,8 +52,10 @@ class WardenLink {
   void await_end();
   void read_reports();
   void end();
-  bool post(const process::Command& command, int channel, int bell);
+  void listen_soon();
+  int post(const process::Command& command, int channel, int bell);
   void flush();
+  void flush_later();
 
   LinkEvents& events_;
   std::weak_ptr<Core> owner_;

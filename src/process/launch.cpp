@@ -18,7 +18,6 @@
 #include <cstring>
 #include <new>
 #include <reeve/base/error.hpp>
-#include <vector>
 
 #include "process/protocol.hpp"
 
@@ -104,25 +103,9 @@ REEVE_NOT_INSTRUMENTED int run_intermediate(void* argument) {
   return 0;
 }
 
-// The warden resolves every symbol before it forks: else each worker would look its own up again,
-// in every library's tables, and write a copy of the page that it notes them in.
-std::vector<char*> warden_environment() {
-  static char bind_now[] = "LD_BIND_NOW=reeve";
-  std::vector<char*> result;
-  bool is_set = false;
-  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
-    is_set = is_set || std::strncmp(*entry, "LD_BIND_NOW=", 12) == 0;
-    result.push_back(*entry);
-  }
-  if (!is_set) result.push_back(bind_now);
-  result.push_back(nullptr);
-  return result;
-}
-
 }  // namespace
 
 Launched launch_warden(int board, int hub, int wake) {
-  const std::vector<char*> environment = warden_environment();
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
     throw_errno("socketpair for the warden");
@@ -133,8 +116,8 @@ Launched launch_warden(int board, int hub, int wake) {
       mmap(nullptr, memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw_errno("mmap of the launch stacks");
   auto* const stacks = static_cast<std::byte*>(memory);
-  auto* const shared = new (stacks + 2 * stack_bytes)
-      Plan{{theirs.get(), board, hub, wake}, environment.data(), stacks};
+  auto* const shared =
+      new (stacks + 2 * stack_bytes) Plan{{theirs.get(), board, hub, wake}, environ, stacks};
   // A handler of the program must not run in the children, which share its memory.
   sigset_t all, before;
   sigfillset(&all);

@@ -52,24 +52,14 @@ void empty_bounding_set() {
   }
 }
 
-enum Source : std::uint32_t {
-  from_socket,
-  from_timer,
-  from_wake,
-  from_signals,
-  from_program,
-  from_output
-};
-
-void watch(int epoll, int fd, Source source, std::uint32_t slot = 0,
-           std::uint32_t events = EPOLLIN) {
-  epoll_event event{};
-  event.events = events;
-  event.data.u64 = (std::uint64_t{slot} << 32) | source;
-  epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
-}
-
 }  // namespace
+
+void Warden::watch(int fd, Source source, std::uint32_t slot) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = (std::uint64_t{slot} << 32) | source;
+  epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
+}
 
 // Descriptors above own_fds_from are the warden's; a worker closes them all in one call.
 int move_up(int fd) {
@@ -89,8 +79,6 @@ std::int64_t monotonic_ns() noexcept {
 Warden::Warden() {
   prctl(PR_SET_NAME, warden_name);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
-  const char* const bound = std::getenv("LD_BIND_NOW");
-  if (bound != nullptr && std::strcmp(bound, "reeve") == 0) unsetenv("LD_BIND_NOW");
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
     files.rlim_cur = files.rlim_max;
@@ -108,11 +96,11 @@ Warden::Warden() {
   signals_ = move_up(signalfd(-1, &deaths, SFD_CLOEXEC | SFD_NONBLOCK));
   timer_ = move_up(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
   epoll_ = move_up(epoll_create1(EPOLL_CLOEXEC));
-  watch(epoll_, socket_, from_socket);
-  watch(epoll_, timer_, from_timer);
-  watch(epoll_, wake_, from_wake);
-  watch(epoll_, signals_, from_signals);
-  if (program_ >= 0) watch(epoll_, program_, from_program);
+  watch(socket_, from_socket);
+  watch(timer_, from_timer);
+  watch(wake_, from_wake);
+  watch(signals_, from_signals);
+  if (program_ >= 0) watch(program_, from_program);
 }
 
 void Warden::adopt_descriptors() {
@@ -199,8 +187,13 @@ void Warden::serve_socket() {
       std::memcpy(fds, CMSG_DATA(header), std::min(sizeof fds, header->cmsg_len - CMSG_LEN(0)));
     }
     const bool whole = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
-    if (whole && size == sizeof command && command.slot < board_->slot_count) {
-      handle_command(command, fds[0], fds[1]);
+    if (size == sizeof command && command.slot < board_->slot_count) {
+      const bool all = whole && fds[0] >= 0 && fds[1] >= 0;
+      if (command.kind == MessageKind::spawn && !all) {
+        refuse_to_spawn(command, EMFILE);  // descriptors got lost: we may have too many
+      } else if (whole) {
+        handle_command(command, fds[0], fds[1]);
+      }
     }
     for (const int fd : fds) {
       if (fd >= 0) close(fd);
@@ -210,7 +203,7 @@ void Warden::serve_socket() {
 
 void Warden::handle_command(const Command& command, int channel, int bell) {
   if (command.slot >= wards_.size()) wards_.resize(command.slot + 1);
-  if (command.kind == MessageKind::spawn && channel >= 0 && bell >= 0) {
+  if (command.kind == MessageKind::spawn) {
     spawn(command, channel, bell);
   } else if (command.kind == MessageKind::kill &&
              wards_[command.slot].incarnation == command.incarnation) {

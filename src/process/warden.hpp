@@ -45,7 +45,18 @@ class Warden {
   void run();
 
  private:
+  /// What the loop has been woken by.
+  enum Source : std::uint32_t {
+    from_socket,
+    from_timer,
+    from_wake,
+    from_signals,
+    from_program,
+    from_output  // of the slot that is named with it
+  };
+
   // warden.cpp: the loop and its messages.
+  void watch(int fd, Source source, std::uint32_t slot = 0);
   void adopt_descriptors();
   void serve_socket();
   void handle_command(const Command& command, int channel, int bell);
@@ -57,6 +68,7 @@ class Warden {
 
   // warden_spawn.cpp: making workers.
   void spawn(const Command& command, int channel, int bell);
+  void refuse_to_spawn(const Command& command, int error);
   [[noreturn]] void become_worker(const Command& command, int channel, int bell, int output);
   void prepare_workers();
   pid_t fork_worker();

@@ -91,6 +91,7 @@ void Warden::bury(std::uint32_t slot, bool by_signal, int status, std::int64_t c
       const timespec time{0, 50'000};
       nanosleep(&time, nullptr);
       complete = !orphans_left() && !orphans_left();
+      if (nap % 10 == 9) sweep();  // the others' limits do not wait for this burial
     }
   }
   if (death.descendants_killed > 0) death.dead_at = monotonic_ns();

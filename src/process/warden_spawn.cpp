@@ -22,22 +22,21 @@
 
 namespace reeve::process {
 
-void Warden::spawn(const Command& command, int channel, int bell) {
-  Ward& ward = wards_[command.slot];
+void Warden::refuse_to_spawn(const Command& command, int error) {
   Report answer{};
   answer.kind = MessageKind::spawned;
   answer.slot = command.slot;
   answer.incarnation = command.incarnation;
-  if (ward.pid != 0) {
-    answer.error = EBUSY;
-    send(answer);
-    return;
-  }
+  answer.error = error;
+  send(answer);
+}
+
+void Warden::spawn(const Command& command, int channel, int bell) {
+  Ward& ward = wards_[command.slot];
+  if (ward.pid != 0) return refuse_to_spawn(command, EBUSY);
   int output[2] = {-1, -1};
   if (board_->settings.capture_output != 0 && pipe2(output, O_CLOEXEC) != 0) {
-    answer.error = errno;
-    send(answer);
-    return;
+    return refuse_to_spawn(command, errno);
   }
   ward = Ward{};
   ward.incarnation = command.incarnation;
@@ -46,23 +45,17 @@ void Warden::spawn(const Command& command, int channel, int bell) {
   open_cgroup(ward, command.slot);
   const pid_t pid = fork_worker();
   if (pid == 0) become_worker(command, channel, bell, output[1]);
+  const int error = errno;
   if (output[1] >= 0) close(output[1]);
   if (pid < 0) {
-    answer.error = errno;
     if (output[0] >= 0) close(output[0]);
     if (!ward.cgroup.empty()) rmdir(ward.cgroup.c_str());
     ward = Ward{};
-  } else {
-    open_books(ward, pid, channel, output[0]);
-    answer.pid = pid;
-    if (ward.output_fd >= 0) {
-      epoll_event event{};
-      event.events = EPOLLIN;
-      event.data.u64 = (std::uint64_t{command.slot} << 32) | 5;
-      epoll_ctl(epoll_, EPOLL_CTL_ADD, ward.output_fd, &event);
-    }
+    return refuse_to_spawn(command, error);
   }
-  send(answer);
+  open_books(ward, pid, channel, output[0]);
+  if (ward.output_fd >= 0) watch(ward.output_fd, from_output, command.slot);
+  send(report(MessageKind::spawned, command.slot));
 }
 
 void Warden::open_books(Ward& ward, pid_t pid, int channel, int output) {

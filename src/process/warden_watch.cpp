@@ -131,7 +131,16 @@ bool Warden::has_children(Ward& ward) {
     ward.children_fd = move_up(open(path, O_RDONLY | O_CLOEXEC));
   }
   char children[16];
-  return pread(ward.children_fd, children, sizeof children, 0) > 0;
+  if (pread(ward.children_fd, children, sizeof children, 0) > 0) return true;
+  // A child that another thread has forked is listed below that thread. The directory of threads
+  // has a link for each of them, beside its own two.
+  char path[64];
+  struct stat tasks{};
+  std::snprintf(path, sizeof path, "/proc/%d/task", ward.pid);
+  if (stat(path, &tasks) != 0 || tasks.st_nlink <= 3) return false;
+  std::vector<pid_t> found;
+  list_children(ward.pid, found);
+  return !found.empty();
 }
 
 std::uint64_t Warden::measure(Ward& ward, std::uint32_t& descendants) {
@@ -167,7 +176,7 @@ std::uint64_t Warden::measure(Ward& ward, std::uint32_t& descendants) {
     descendants = static_cast<std::uint32_t>(tree.size());
     for (const pid_t pid : tree) {
       std::uint64_t own = 0, common = 0;
-      if (memory_of(pid, own, common)) used += own;
+      if (memory_of(pid, own, common)) used += own + common - std::min(common, shared_baseline_);
     }
   }
   return used;

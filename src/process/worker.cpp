@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -50,8 +52,19 @@ void apply_text(const char* text, std::size_t size) {
   }
 }
 
+// A limit that whoever started the program has set lower stays.
+void limit_data(const WorkerSettings& settings) {
+  rlimit data{};
+  getrlimit(RLIMIT_DATA, &data);
+  data.rlim_max = std::min<rlim_t>(data.rlim_max, settings.data_limit + settings.data_reserve);
+  data.rlim_cur = std::min<rlim_t>(data.rlim_cur, settings.data_limit);
+  if (setrlimit(RLIMIT_DATA, &data) == 0) return;
+  std::fprintf(stderr, "reeve-worker: cannot set RLIMIT_DATA: %s\n", std::strerror(errno));
+  _exit(124);
+}
+
 [[noreturn]] void serve(const WorkerSettings& settings, std::uint64_t data_bytes) {
-  for (const int fd : {worker_channel_fd, worker_bell_fd, worker_hub_fd}) {
+  for (const int fd : {worker_channel_fd, worker_bell_fd}) {
     fcntl(fd, F_SETFD, FD_CLOEXEC);
   }
   void* channel = mmap(nullptr, settings.channel_bytes, PROT_READ | PROT_WRITE,
@@ -59,11 +72,9 @@ void apply_text(const char* text, std::size_t size) {
   void* hub = mmap(nullptr, sizeof(HubPage), PROT_READ, MAP_SHARED, worker_hub_fd, 0);
   const int cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (channel == MAP_FAILED || hub == MAP_FAILED) _exit(125);
+  close(worker_hub_fd);  // mapped for good
   if (cwd >= 0 && dup3(cwd, worker_cwd_fd, O_CLOEXEC) >= 0) close(cwd);
-  if (settings.data_limit != 0) {
-    const rlimit data{settings.data_limit, settings.data_limit + settings.data_reserve};
-    setrlimit(RLIMIT_DATA, &data);
-  }
+  if (settings.data_limit != 0) limit_data(settings);
   if (settings.drop_capabilities != 0) drop_capabilities();
   WorkerLoop loop(*static_cast<ChannelHeader*>(channel), *static_cast<const HubPage*>(hub),
                   settings, data_bytes);

@@ -135,14 +135,87 @@ TEST_F(EngineTest, TimeLimitKeepsTheDraws) {
   EXPECT_EQ(pool.status().deaths.timeout, 0u) << "nobody had to be killed";
 }
 
+Mechanism hoarding() {
+  auto m = mechanism<1>("hoarding", [](const auto& x, auto t) {
+    static std::vector<std::string> hoard;
+    hoard.emplace_back(1 << 16, 'x');
+    return t[0] + 0.0 * x;
+  });
+  m.parameter("a", mcmc::normal(0, 1));
+  return m;
+}
+
 TEST_F(EngineTest, MemoryLimitOfALink) {
   REEVE_SKIP_UNDER_SANITIZERS();
   InferOptions options = quick();
-  options.draws = 5'000'000;
+  options.candidates.push_back(hoarding());
   options.memory = 48_MiB;
   EXPECT_THROW(run_in(context, engine.infer_mechanism(simulated(1, 1), options)),
                WorkerMemoryError);
   expect_pool_works(context, pool);
+}
+
+TEST_F(EngineTest, DrawsThatNoWorkerCanHoldNeedNoWorker) {
+  InferOptions options = quick();
+  options.draws = 5'000'000;
+  const auto text = text_of<ConfigError>(
+      [&] { run_in(context, engine.infer_mechanism(simulated(1, 1), options)); });
+  EXPECT_NE(text.find("draws is 5000000"), std::string::npos) << text;
+  EXPECT_NE(text.find("limit is 256 MiB"), std::string::npos) << text;
+  options.memory = 48_MiB;
+  const auto less = text_of<ConfigError>(
+      [&] { run_in(context, engine.infer_mechanism(simulated(1, 1), options)); });
+  EXPECT_NE(less.find("limit is 48 MiB"), std::string::npos) << less;
+  // 4,000 draws of each of 50,000 rows: the table of a LOO.
+  options = quick();
+  options.draws = 1000;
+  const CausalLink long_link = simulated(1, 1, 50'000);
+  const auto loo =
+      text_of<ConfigError>([&] { run_in(context, engine.infer_mechanism(long_link, options)); });
+  EXPECT_NE(loo.find("draws is 1000"), std::string::npos) << loo;
+  const auto many = text_of<ConfigError>(
+      [&] { run_in(context, engine.infer_mechanisms({simulated(1, 1), long_link}, options)); });
+  EXPECT_NE(many.find("link 2 of 2"), std::string::npos) << many;
+  EXPECT_EQ(pool.status().grants, 0u);
+}
+
+// Whatever the options allow, a worker can hold: all in one worker, and split.
+TEST_F(EngineTest, AsManyDrawsAsMemoryHolds) {
+  REEVE_SKIP_UNDER_SANITIZERS();
+  for (const Split split : {Split::never, Split::always}) {
+    InferOptions options = quick();
+    options.draws = 10'000'000;
+    options.deadline = 20s;
+    options.memory = 64_MiB;
+    options.split = split;
+    const auto result = run_in(context, engine.infer_mechanism(simulated(1, 1), options));
+    for (const auto& fit : result.fits()) {
+      EXPECT_EQ(fit.status, mcmc::Status::ok) << fit.mechanism;
+      EXPECT_GT(fit.diagnostics.draws, 4 * 20'000u);
+      ASSERT_FALSE(fit.reasons.empty());
+      EXPECT_NE(fit.reasons.back().find("of 10000000 draws per chain"), std::string::npos);
+    }
+  }
+}
+
+TEST_F(EngineTest, LanesFollowAResize) {
+  const std::vector<CausalLink> links{simulated(1, 1), simulated(1, 2), simulated(1, 3),
+                                      simulated(1, 4), simulated(1, 5), simulated(1, 6)};
+  const auto most_waiting = [&] {
+    std::size_t most = 0;
+    InferOptions options = quick();
+    options.progress = [&](const LinkProgress&) {
+      const auto status = pool.status();
+      most = std::max(most, status.waiting + status.active_tasks);
+    };
+    run_in(context, engine.infer_mechanisms(links, options));
+    return most;
+  };
+  EXPECT_LE(most_waiting(), 3u) << "two workers and one more";
+  run_in(context, pool.resize(1));
+  EXPECT_LE(most_waiting(), 2u);
+  run_in(context, pool.resize(4));
+  EXPECT_GE(most_waiting(), 4u);
 }
 
 std::string draws_of(const InferenceResult& result) {

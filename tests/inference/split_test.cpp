@@ -110,6 +110,22 @@ TEST_F(SplitTest, TimeLimitKeepsTheDraws) {
   EXPECT_EQ(pool.status().deaths.timeout, 0u) << "nobody had to be killed";
 }
 
+// The judge has every chain of every candidate: once, not as message, bytes, sampler and run.
+TEST(SplitMemory, OfTheJudgeIsThatOfItsDraws) {
+  REEVE_SKIP_UNDER_SANITIZERS();
+  asio::io_context context;
+  ResourceConfig config = small_config();
+  config.worker_memory = 160_MiB;
+  ResourcePool pool(context.get_executor(), config);
+  BayesianInferenceEngine engine(pool);
+  InferOptions options = quick();
+  options.split = Split::always;
+  options.draws = 100'000;  // 4 chains of 2 candidates: 77 MB
+  const auto result = run_in(context, engine.infer_mechanism(simulated(1, 1), options));
+  for (const auto& fit : result.fits()) EXPECT_EQ(fit.diagnostics.draws, 400'000u);
+  EXPECT_EQ(pool.status().deaths.memory, 0u);
+}
+
 TEST_F(SplitTest, KilledPiecesGoOnToTheSameBytes) {
   const auto folder =
       std::filesystem::temp_directory_path() / ("reeve-split-" + std::to_string(::getpid()));

@@ -131,6 +131,47 @@ TEST_F(Output, every_axis_has_a_name) {
          "rate &lt; 1");
 }
 
+TEST_F(Output, a_legend_names_the_colours) {
+  const auto run = small_run();
+  const auto count = [](const std::string& svg) {
+    std::size_t n = 0;
+    for (auto at = svg.find("class=\"legend\""); at != std::string::npos; ++n)
+      at = svg.find("class=\"legend\"", at + 1);
+    return n;
+  };
+  for (const auto& svg : {trace_svg(run, 0), rank_svg(run, 0), density_svg(run, 0)}) {
+    EXPECT_EQ(count(svg), 4u);
+    EXPECT_NE(svg.find(">chain 4</text>"), std::string::npos);
+  }
+  PredictiveBand band{{0, 1, 2}, {0, 1, 2}, {1, 2, 3}, {2, 3, 4}};
+  band.label = "90 % interval";
+  const auto svg = predictive_svg(band, {0.5}, {1}, "t");
+  EXPECT_EQ(count(svg), 3u);
+  EXPECT_NE(svg.find(">90 % interval</text>"), std::string::npos);
+  const mcmc::Run many(density<1>([](auto t) { return -0.5 * t[0] * t[0]; }),
+                       std::vector<Chain>(9, Chain{{0.1, 0.2}, std::vector<DrawStats>(2)}));
+  EXPECT_EQ(count(trace_svg(many, 0)), 6u) << "as many as there are colours";
+}
+
+TEST_F(Output, a_run_is_shown_under_other_names_and_values) {
+  const auto run = small_run();
+  ChainDraws doubled = run.values(2);
+  for (auto& chain : doubled)
+    for (double& v : chain) v *= 2;
+  const auto shown = run.shown_as({"twice tau"}, {doubled});
+  ASSERT_EQ(shown.size(), 1u);
+  EXPECT_NEAR(shown.summary()[0].mean, 2 * run.summary()[2].mean, 1e-12);
+  EXPECT_NE(stan_csv(shown, 0).find("energy__,twice tau\n"), std::string::npos);
+  EXPECT_NE(trace_svg(shown, 0, "s").find("twice tau [s]"), std::string::npos);
+  write_inference_data(shown, folder);
+  EXPECT_TRUE(fs::exists(folder / "posterior" / "twice tau" / "0.0"));
+  EXPECT_FALSE(fs::exists(folder / "posterior" / "mu"));
+  EXPECT_EQ(shown.chains()[1].q, run.chains()[1].q);
+  EXPECT_THROW(run.shown_as({"a", "b"}, {doubled}), ConfigError);
+  doubled.pop_back();
+  EXPECT_THROW(run.shown_as({"a"}, {doubled}), ConfigError);
+}
+
 TEST_F(Output, a_folder_that_cannot_be_written_is_an_error) {
   EXPECT_THROW(write_file("/proc/reeve/none", "x"), Error);
 }

@@ -7,6 +7,7 @@
 #include <random>
 #include <reeve/audit.hpp>
 
+#include "process/protocol.hpp"
 #include "tests/pool/scenario_support.hpp"
 
 namespace reeve::test {
@@ -26,13 +27,14 @@ int give_up(int) {
 /// A child, of a session of its own, or a daemon. If its warden is killed nobody looks for it: it
 /// ends by itself then, later than this test looks.
 int leave_a_kid(int kind) {
+  prctl(PR_SET_NAME, "reeve-kid");  // a kid may be stopped before it could take a name itself
   if (fork() == 0) {
     if (kind > 0) setsid();
     if (kind > 1 && fork() != 0) _exit(0);
-    prctl(PR_SET_NAME, "reeve-kid");
     alarm(12);
     for (;;) pause();
   }
+  prctl(PR_SET_NAME, process::worker_name);
   return kind;
 }
 int eat_memory(int mebibytes) {

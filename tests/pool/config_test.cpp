@@ -45,6 +45,15 @@ TEST(ResourceConfig, somebody_must_be_allowed_to_wait) {
               AllOf(HasSubstr("waiter_count_max is 0"), HasSubstr("1 or more")));
 }
 
+TEST(ResourceConfig, replacements_of_stuck_workers_have_slots) {
+  for (const std::size_t bad : {std::size_t{4159}, SIZE_MAX}) {
+    EXPECT_THAT(fault_after([&](auto& c) { c.quarantine_max = bad; }),
+                AllOf(HasSubstr("quarantine_max is " + std::to_string(bad)),
+                      HasSubstr("beside 2 workers it must be 0 to 4158")));
+  }
+  EXPECT_THAT(fault_after([](auto& c) { c.quarantine_max = 4158; }), HasSubstr("no fault"));
+}
+
 TEST(ResourceConfig, devices_are_named_and_known) {
   EXPECT_THAT(fault_after([](auto& c) { c.devices.clear(); }),
               AllOf(HasSubstr("devices is empty"), HasSubstr("\"cpu\"")));

@@ -217,6 +217,41 @@ TEST(PoolHostile, garbage_on_low_descriptors_hits_nothing) {
   EXPECT_EQ(pool.status().spawns, 1u);
 }
 
+int cut_and_overwrite_every_descriptor() {
+  const std::string garbage(512, '\0');
+  for (int fd = 3; fd <= 1023; ++fd) {
+    if (fd == process::worker_bell_fd) continue;  // its own: a worker that rings is heard
+    [[maybe_unused]] const auto n = pwrite(fd, garbage.data(), garbage.size(), 0);
+    [[maybe_unused]] const auto cut = ftruncate(fd, 0);
+  }
+  return 3;
+}
+int answer_when_the_program_sleeps() {
+  std::this_thread::sleep_for(20ms);
+  return 4;
+}
+
+asio::awaitable<void> cut_within_a_second(ResourcePool& pool) {
+  auto worker = co_await pool.acquire_worker("cuts");
+  const RunLimits limits(1000ms);
+  try {
+    co_await worker.run<&cut_and_overwrite_every_descriptor>(limits);
+  } catch (const Error&) {  // it may have overwritten its own request
+  }
+}
+
+// 17: what all workers of a pool see is not theirs to cut or to write.
+TEST(PoolHostile, cutting_and_overwriting_every_descriptor_harms_nobody_else) {
+  asio::io_context context;
+  ResourcePool pool(context.get_executor(), small_config());
+  const auto innocent = run_in(context, hold(pool, "innocent"));
+  for (int i = 0; i < 3; ++i) {
+    run_in(context, cut_within_a_second(pool));
+    EXPECT_EQ(run_in(context, innocent->run<&answer_when_the_program_sleeps>()), 4);
+  }
+  EXPECT_FALSE(innocent->revoked());
+}
+
 /// What a wild pointer in a task could do to the page that it shares with the program: from a
 /// thread of its own, while replies are written and after them.
 enum class Lie : int { kind, offset, size, request, everything };

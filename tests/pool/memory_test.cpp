@@ -88,6 +88,23 @@ void grow_in_grandchildren(std::size_t mebibytes) {
   }
   for (;;) pause();
 }
+// The worker keeps to its limit, so does the child; both together do not.
+void grow_with_a_child(std::size_t mebibytes, bool in_a_thread, bool shared) {
+  const int flags = shared ? MAP_SHARED : MAP_PRIVATE;
+  const auto body = [=] {
+    if (fork() == 0) {
+      touch(map_pages(mebibytes * mebibyte, flags), mebibytes * mebibyte);
+      for (;;) pause();
+    }
+    if (!shared) touch(map_pages(mebibytes * mebibyte, flags), mebibytes * mebibyte);
+    for (;;) pause();
+  };
+  if (in_a_thread) {
+    std::thread(body).join();
+  } else {
+    body();
+  }
+}
 void grow_with_huge_pages(std::size_t mebibytes, bool huge) {
   prctl(PR_SET_THP_DISABLE, huge ? 0 : 1, 0, 0, 0);
   void* memory = map_pages(mebibytes * mebibyte, MAP_PRIVATE);
@@ -193,6 +210,21 @@ TEST_F(Memory, grandchildren_count) {
   const Evidence evidence = over_limit<&grow_in_grandchildren>("resident memory", std::size_t{160});
   EXPECT_EQ(evidence.descendants_killed, 4u);
   EXPECT_TRUE(evidence.tree_complete);
+  expect_pool_works(context, pool());
+}
+// 35: also what a thread of the worker has forked, and what a child maps shared.
+TEST_F(Memory, a_child_counts_whoever_forked_it_and_whatever_it_maps) {
+  REEVE_SKIP_WITH_SHADOW_MEMORY();
+  for (const bool in_a_thread : {false, true}) {
+    SCOPED_TRACE(in_a_thread ? "forked by a thread" : "forked by the main thread");
+    for (const bool shared : {false, true}) {
+      const std::size_t each = shared ? 600 : 160;
+      const Evidence evidence =
+          over_limit<&grow_with_a_child>("resident memory", each, in_a_thread, shared);
+      EXPECT_EQ(evidence.descendants_killed, 1u);
+      EXPECT_GT(evidence.memory_observed, config.worker_memory);
+    }
+  }
   expect_pool_works(context, pool());
 }
 

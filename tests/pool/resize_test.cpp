@@ -1,4 +1,6 @@
 // The number of workers changes under load (scenario 59).
+#include <sys/resource.h>
+
 #include <random>
 #include <reeve/audit.hpp>
 
@@ -113,6 +115,29 @@ TEST(PoolResize, below_the_number_of_leases_waits_for_nobody) {
   EXPECT_FALSE(pool.try_acquire("beyond the new size"));
   third.reset();
   EXPECT_TRUE(run_until(context, [&] { return pool.status().available_workers == 1; }));
+  expect_pool_works(context, pool);
+}
+
+// What a pool could not be made with it does not become.
+TEST(PoolResize, to_an_impossible_size_is_refused_and_changes_nothing) {
+  asio::io_context context;
+  ResourceConfig config = small_config();
+  config.min_workers = 2;
+  ResourcePool pool(context.get_executor(), config);
+  const auto refusal = [&](std::size_t size) {
+    const auto error = error_of<ConfigError>(context, pool.resize(size));
+    return std::string(error ? error->what() : "accepted");
+  };
+  EXPECT_THAT(refusal(0), testing::HasSubstr("max_workers is 0; a pool has 1 to 4096"));
+  EXPECT_THAT(refusal(4097), testing::HasSubstr("max_workers is 4097"));
+  EXPECT_THAT(refusal(1), testing::HasSubstr("min_workers is 2, above max_workers = 1"));
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  const rlimit few{std::min<rlim_t>(files.rlim_cur, 512), files.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &few);
+  EXPECT_THAT(refusal(1000), testing::HasSubstr("1000 workers need"));
+  setrlimit(RLIMIT_NOFILE, &files);
+  EXPECT_EQ(pool.status().total_workers, config.max_workers);
   expect_pool_works(context, pool);
 }
 

@@ -96,6 +96,14 @@ TEST(Warden, drops_malformed_and_oversized_messages) {
   Hand next(program, 6, 2);
   next.order_start();
   next.kill(Cause::shutdown);
+  // Who waits for a worker is told that there will be none.
+  for (int i = 0; i < 2; ++i) {
+    const auto report = program.next();
+    ASSERT_TRUE(report);
+    EXPECT_EQ(report->kind, MessageKind::spawned);
+    EXPECT_EQ(report->slot, 5u);
+    EXPECT_EQ(report->error, EMFILE);
+  }
   // It still does its work, and has done nothing else.
   for (const MessageKind kind : {MessageKind::spawned, MessageKind::revoked, MessageKind::exited}) {
     const auto report = program.next();

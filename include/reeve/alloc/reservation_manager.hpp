@@ -19,6 +19,7 @@ struct Candidate;
 struct PlacementRule;
 namespace detail {
 class CandidateIndex;
+class SlotLists;
 class CandidateTree;
 struct ClassSet;
 struct ClusterView;
@@ -276,8 +277,8 @@ class ReservationManager {
   std::unique_ptr<detail::CandidateIndex> index_;
   std::vector<std::uint32_t> class_of_;  // resources with equal capabilities
   std::vector<Capabilities> classes_;
-  std::vector<std::vector<std::uint32_t>> on_resource_;  // slots with a line there
-  std::vector<std::uint32_t> bookings_on_;               // of those, not started
+  std::unique_ptr<detail::SlotLists> on_resource_;  // slots with a line there
+  std::vector<std::uint32_t> bookings_on_;          // of those, not started
   std::vector<std::string> owner_names_;
   struct NameHash {
     using is_transparent = void;

@@ -27,8 +27,9 @@ class CausalLink {
   Table data;
   std::vector<std::string> confounders;  ///< enter linearly, beside every mechanism
   Family family = Family::normal;
-  double student_nu = 4;  ///< degrees of freedom of Family::student
-  std::string name;       ///< for reports and files; empty: "cause -> effect"
+  double student_nu = 4;                ///< degrees of freedom of Family::student
+  std::string name;                     ///< for reports and files; empty: "cause -> effect"
+  std::string cause_unit, effect_unit;  ///< for reports and plots: "ppm"; empty: none
 };
 
 /// "dose -> response", or the name it was given.
@@ -42,6 +43,7 @@ struct LinkData {
   std::vector<std::string> confounder_names;
   Family family = Family::normal;
   double student_nu = 4;
+  std::string cause_unit, effect_unit;
 };
 
 /// Checks everything that can be wrong with a link before a worker is troubled.

@@ -27,13 +27,18 @@ enum class Split {
 
 /// What a worker needs to know to infer one link. Travels as it is.
 struct FitSettings {
-  std::size_t chains = 4;   ///< 2 to 64
-  std::size_t warmup = 0;   ///< per chain; 0: 150, or 10 per parameter
-  std::size_t draws = 250;  ///< per chain, in the first round; at least 100
-  std::size_t rounds = 3;   ///< 1: one try; 2: a fit that fails its checks is done by importance
-                            ///< sampling around its chains, and when the weights are bad run
-                            ///< again, twice as long; 3: after that by tempered SMC
-  double target_ess = 0;    ///< stop a fit early when every parameter has this; 0: never
+  std::size_t chains = 4;  ///< 2 to 64
+  std::size_t warmup = 0;  ///< per chain; 0: 150, or 10 per parameter
+  /// Per chain, in the first round; 100 to 10,000,000. A draw takes 56 bytes and 16 for each
+  /// parameter, in every candidate. Draws that the pool's worker_memory (or `memory`) or
+  /// message_max cannot hold are a ConfigError before a worker is used; with a `deadline` of yours
+  /// there are as many as time and memory allow, and a fit that memory ended says so in its
+  /// reasons.
+  std::size_t draws = 250;
+  std::size_t rounds = 3;  ///< 1: one try; 2: a fit that fails its checks is done by importance
+                           ///< sampling around its chains, and when the weights are bad run
+                           ///< again, twice as long; 3: after that by tempered SMC
+  double target_ess = 0;   ///< stop a fit early when every parameter has this; 0: never
   double target_accept = 0.8;
   double se_limit = 0.1;  ///< largest error of a log marginal likelihood that is used
   double interval = 0.9;  ///< mass of the reported intervals; in (0, 1)

@@ -1,6 +1,7 @@
 // What is known about a link afterwards: mechanism, strength, probabilities, evidence.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -23,6 +24,14 @@ struct Strength {
   double probability_positive = 0.5;
 };
 
+/// How the draws came about, beside them in the files.
+struct Sampling {
+  std::uint64_t seed = 0;
+  std::size_t warmup = 0;                           ///< transitions per chain
+  std::vector<double> stepsize;                     ///< per chain; none when drawn by weights
+  std::vector<std::vector<double>> inverse_metric;  ///< per chain, on the standard scale
+};
+
 /// One candidate's posterior. Summaries and strengths are in the data's units.
 struct FitReport {
   std::string mechanism;
@@ -40,7 +49,8 @@ struct FitReport {
   std::optional<double> probability;
   Strength strength;
   std::vector<mcmc::Chain> chains;  ///< standard scale; kept as the options say
-  double seconds = 0;               ///< CPU time
+  Sampling sampling;
+  double seconds = 0;  ///< CPU time
 };
 
 /// Evidence that the necessity test found lacking.
@@ -114,18 +124,25 @@ class InferenceResult {
   /// Errors: ConfigError when options.loo left it out, or the fit has too few draws.
   const mcmc::Loo& loo(std::string_view mechanism) const;
 
-  /// The draws as a run: for plots, files, and questions of your own. On the standard scale.
+  /// The draws as a run on the standard scale, as they were sampled: for mechanisms' functions.
   /// Errors: ConfigError when its draws were not kept.
   mcmc::Run run(std::string_view mechanism) const;
+  /// The draws in the data's units, with the derived quantity, under the names of the summary: for
+  /// plots, files and questions of your own. Errors: as run.
+  mcmc::Run run_in_units(std::string_view mechanism) const;
+  /// What a parameter of the summary is measured in, by the units of cause and effect that the link
+  /// was given: "ft/mph"; empty: a plain number, or not known.
+  std::string unit(std::string_view mechanism, std::string_view parameter) const;
   /// Median and interval of the expected effect at `points` values between the lowest and the
   /// highest cause, confounders at their means; on the scale of the data.
   /// Errors: ConfigError when its draws were not kept.
   mcmc::PredictiveBand band(std::string_view mechanism, std::size_t points = 60,
                             double interval = 0.9) const;
 
-  /// One Stan CSV file per kept fit and chain. Returns the files.
+  /// One Stan CSV file per kept fit and chain, in the data's units; other characters than letters,
+  /// digits, '-', '_' and '.' of a mechanism's name become '-'. Returns the files.
   std::vector<std::filesystem::path> write_stan_csv(const std::filesystem::path& folder) const;
-  /// One zarr folder per kept fit.
+  /// One zarr folder per kept fit, likewise.
   void write_inference_data(const std::filesystem::path& folder) const;
   /// Everything but the draws.
   std::string to_json() const;

@@ -29,7 +29,8 @@ void write_inference_data(const Run& run, const std::filesystem::path& path);
 std::string summary_json(const Run& run);
 
 /// Plots without scripts, fonts or network: the same draws give the same bytes. Every axis has a
-/// name; that of a parameter's values is the parameter, with `unit` in brackets when there is one.
+/// name, that of a parameter's values is the parameter, with `unit` in brackets when there is one;
+/// a legend says what each colour is.
 std::string trace_svg(const Run& run, std::size_t parameter, const std::string& unit = "");
 /// Ranks of each chain's draws among all: flat histograms when chains agree.
 std::string rank_svg(const Run& run, std::size_t parameter);
@@ -37,6 +38,7 @@ std::string density_svg(const Run& run, std::size_t parameter, const std::string
 
 struct PredictiveBand {
   std::vector<double> x, low, middle, high;  ///< sorted by x
+  std::string label = "interval";            ///< of low to high, for the legend: "90 % interval"
 };
 /// Posterior predictive band with the data on top; `x_name` and `y_name` say what they are, with
 /// their units.

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace reeve::mcmc {
@@ -62,14 +63,21 @@ class Run {
   Run(Density density, std::vector<Chain> chains, Unassessed);
 
   const Density& density() const noexcept { return density_; }
-  const std::vector<Chain>& chains() const noexcept { return chains_; }
-  std::vector<std::string> names() const { return density_.parameters().names(); }
-  std::size_t draws() const noexcept { return draws_; }  ///< per chain
-  /// Constrained draws of one parameter: [chain][draw].
-  const std::vector<std::vector<double>>& values(std::size_t parameter) const {
-    return values_[parameter];
+  const std::vector<Chain>& chains() const& noexcept { return chains_; }
+  std::vector<Chain> chains() && noexcept { return std::move(chains_); }
+  std::vector<std::string> names() const {
+    return shown_.empty() ? density_.parameters().names() : shown_;
   }
+  std::size_t size() const noexcept { return values_.size(); }  ///< names and rows of values
+  std::size_t draws() const noexcept { return draws_; }         ///< per chain
+  /// Constrained draws of one parameter: [chain][draw].
+  const ChainDraws& values(std::size_t parameter) const { return values_[parameter]; }
   std::vector<ParameterSummary> summary() const;
+  /// The same run under other names and values, a row for each name: draws in other units, derived
+  /// quantities. It is for summaries, files and plots; `chains` stay what the density was given.
+  ///
+  /// Errors: ConfigError unless there is a row of `draws` values per chain for each name.
+  Run shown_as(std::vector<std::string> names, std::vector<ChainDraws> values) const;
   /// Errors: none; a run without draws is not_converged (or stopped) with the reason.
   const Diagnostics& diagnostics() const noexcept { return diagnostics_; }
   Status status() const noexcept { return diagnostics_.status; }
@@ -81,6 +89,7 @@ class Run {
   std::uint32_t max_depth = 10;
   std::uint64_t seed = 0;
   std::string algorithm = "nuts";
+  std::string model = "reeve";                      ///< what the files say they are draws of
   std::vector<std::vector<double>> inverse_metric;  ///< per chain: D values, or D x D row by row
   std::vector<double> stepsize;                     ///< per chain
 
@@ -90,7 +99,8 @@ class Run {
   Density density_;
   std::vector<Chain> chains_;
   std::size_t draws_ = 0;
-  std::vector<std::vector<std::vector<double>>> values_;
+  std::vector<ChainDraws> values_;
+  std::vector<std::string> shown_;    ///< names other than the density's
   std::vector<DrawFigures> figures_;  ///< of each parameter, once assessed
   bool assessed_ = false;
   Diagnostics diagnostics_;

@@ -29,7 +29,9 @@ struct SampleOptions {
   /// Per chain. 0: max(150, 10 D) for fisher, longer (at most four times) while a chain is still
   /// far out when the others have arrived; 1000 for stan, 2000 for random walk.
   std::size_t warmup = 0;
-  std::size_t draws = 1000;  ///< per chain, at most
+  /// Per chain, at most. A draw takes 48 bytes and 8 for each parameter and each unconstrained one;
+  /// while a chain grows it has a quarter in reserve, never more than for all its draws.
+  std::size_t draws = 1000;
   std::uint64_t seed = 1;
   /// In (0, 1). 0: 0.8, and 0.6 for NUTS with fisher adaptation where the learned metric made the
   /// posterior so round that a larger step halves the leapfrogs of a draw and nothing diverged.
@@ -98,10 +100,13 @@ class Sampler {
   ///         together), or for a chain that does not exist.
   bool advance_chain(std::size_t chain, const StopWhen& stop = {},
                      std::size_t transitions = SIZE_MAX);
-  /// Takes over what a copy of this sampler did to one chain. Errors: as advance_chain.
-  void take_chain(const Sampler& from, std::size_t chain);
+  /// Takes over what a copy of this sampler did to one chain; the copy loses that chain's draws.
+  /// Errors: as advance_chain.
+  void take_chain(Sampler&& from, std::size_t chain);
 
-  Run result() const;
+  Run result() const&;
+  /// The same without a copy of the draws, which the sampler gives up.
+  Run result() &&;
   /// What it was made with, also after resume.
   const SampleOptions& options() const noexcept;
 

@@ -98,7 +98,7 @@ struct ResourceConfig {
   /// Replies and calls that have come sooner of late are looked for as long as this, by program and
   /// worker, before they sleep; 0: never, for machines that have nothing to spare.
   std::chrono::microseconds spin_time{20};
-  std::size_t quarantine_max = 2;  ///< stuck workers that may be replaced
+  std::size_t quarantine_max = 2;  ///< stuck workers that may be replaced; + max_workers <= 4160
 
   std::size_t audit_ring = 4096;            ///< events kept in memory; 0: no audit
   std::shared_ptr<audit::Sink> audit_sink;  ///< gets every event, too
