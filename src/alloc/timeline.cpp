@@ -5,7 +5,7 @@
 
 namespace reeve::alloc {
 
-Timeline::Timeline(std::int64_t capacity) : leaves_(1), capacity_(capacity) {
+Timeline::Timeline(std::int64_t capacity) : leaves_(1), capacity_(capacity), leaf_runs_(1) {
   leaves_[0].count = 1;
   leaves_[0].at[0] = INT64_MIN;
   leaves_[0].value[0] = 0;

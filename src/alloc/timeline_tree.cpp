@@ -43,16 +43,19 @@ void append(Branch& a, const Branch& b, std::uint32_t begin, std::int64_t d) {
   }
 }
 
-template <class Node>
-std::uint32_t make(std::vector<Node>& nodes, std::vector<std::uint32_t>& free) {
+template <class Node, class Runs>
+std::uint32_t make(std::vector<Node>& nodes, std::vector<std::uint32_t>& free,
+                   std::vector<Runs>& runs) {
   if (free.empty()) {
     free.push_back(static_cast<std::uint32_t>(nodes.size()));
     nodes.emplace_back();
+    runs.emplace_back();
     free.reserve(nodes.capacity());  // all may be free at once
   }
   const auto node = free.back();
   free.pop_back();
   nodes[node].count = 0;
+  runs[node].known = 0;
   return node;
 }
 
@@ -89,6 +92,7 @@ void Timeline::refresh(const Path& path, std::uint32_t level) {
 // Steps of the subtree lie before `end`; adds to those in [from, to).
 void Timeline::add_below(std::uint32_t level, std::uint32_t node, Time end, Time from, Time to,
                          std::int64_t d) {
+  runs(level, node).known = 0;
   if (level == levels_) {
     Leaf& leaf = leaves_[node];
     const auto last = to >= end ? leaf.count : count_before(leaf.at, leaf.count, to);
@@ -125,14 +129,16 @@ void Timeline::split(const Path& path, std::uint32_t level) {
   const bool leaf = level == levels_;
   const auto node = leaf ? path.leaf : path.branch[level];
   if (level == 0) {
-    root_ = make(branches_, free_branches_);
+    root_ = make(branches_, free_branches_, branch_runs_);
     Branch& root = branches_[root_];
     root.count = 1;
     root.add[0] = 0;
     root.child[0] = node;
     ++levels_;
   }
-  const auto right = leaf ? make(leaves_, free_leaves_) : make(branches_, free_branches_);
+  const auto right = leaf ? make(leaves_, free_leaves_, leaf_runs_)
+                          : make(branches_, free_branches_, branch_runs_);
+  runs(level == 0 ? 1 : level, node).known = 0;
   const auto halve = [&](auto& nodes) {
     append(nodes[right], nodes[node], width / 2, 0);
     nodes[node].count = width / 2;
@@ -166,6 +172,7 @@ void Timeline::mark(Time at) {
     split(path, level);
     path = descend(at);
   }
+  forget_runs(path);
   // The new step has the value of the one that it cuts, so no branch has to learn of it.
   Leaf& leaf = leaves_[path.leaf];
   open_gap(leaf.at, path.pos + 1, leaf.count);
@@ -185,6 +192,7 @@ void Timeline::unmark(Time at) {
 }
 
 void Timeline::erase_step(const Path& path) {
+  forget_runs(path);
   Leaf& leaf = leaves_[path.leaf];
   close_gap(leaf.at, path.pos, leaf.count);
   close_gap(leaf.value, path.pos, leaf.count);
@@ -218,6 +226,7 @@ void Timeline::erase_child(const Path& path, std::uint32_t level) {
     free_branches_.push_back(root_);
     root_ = root.child[0];
     --levels_;
+    runs(0, root_).known = 0;
     if (d == 0) continue;
     if (levels_ == 0) {
       for (std::uint32_t i = 0; i < leaves_[root_].count; ++i) leaves_[root_].value[i] += d;
@@ -253,6 +262,7 @@ void Timeline::merge(const Path& path, std::uint32_t level) {
       append(branches_[a], branches_[b], 0, d);
     }
     summarize(level - 1, parent, left);
+    runs(level, a).known = 0;
     Path gone = path;
     gone.slot[level - 1] = left + 1;
     (level == levels_ ? gone.leaf : gone.branch[level]) = b;
@@ -264,6 +274,7 @@ void Timeline::merge(const Path& path, std::uint32_t level) {
 void Timeline::forget_steps(Time at) {
   for (;;) {
     const auto path = descend(INT64_MIN);
+    forget_runs(path);
     Leaf& leaf = leaves_[path.leaf];
     if (descend(at).leaf != path.leaf) {
       steps_ -= leaf.count;

@@ -231,6 +231,21 @@ TEST(Timeline, GapsAreCountedAndBound) {
   EXPECT_EQ(t.gaps(), 99u);  // a comb: one for every gap too short
 }
 
+TEST(Timeline, SearchesRememberWhereRunsAreTooShort) {
+  Timeline t(1);
+  std::vector<SpanId> spans;
+  for (int i = 0; i < 2000; ++i) spans.push_back(t.add(10 * i, 10 * i + 9, 1).value());
+  EXPECT_EQ(t.earliest_fit(0, 2, 1), 19'999);
+  EXPECT_EQ(t.gaps(), 1999u);
+  EXPECT_EQ(t.earliest_fit(0, 3, 1), 19'999);
+  EXPECT_LT(t.gaps(), 2099u) << "once for each branch that is passed over";
+  ASSERT_TRUE(t.remove(spans[1000]));
+  EXPECT_EQ(t.earliest_fit(0, 3, 1), 9'999) << "what changed is looked at anew";
+  ASSERT_TRUE(t.add(9'999, 10'009, 1));
+  EXPECT_EQ(t.earliest_fit(0, 3, 1), 19'999);
+  EXPECT_LT(t.gaps(), 2299u);
+}
+
 TEST(Timeline, RefusesBadSpans) {
   Timeline t(10);
   EXPECT_EQ(t.add(5, 5, 1).refusal().code, Code::invalid_request);

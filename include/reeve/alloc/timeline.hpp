@@ -1,6 +1,7 @@
 // Free capacity over time: one amount, exact, in a balanced tree.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -49,9 +50,11 @@ class Timeline {
   /// The first instant from `from` on at which `amount` is free for `duration`; it may lie inside a
   /// step. Nothing if that never happens.
   /// Preconditions: duration > 0.
-  /// Cost: one pass from `from` on, past branches that hold no end of a run: at most (2 + 2 * gaps)
-  ///       tree descents, where gaps are the runs of enough free capacity that are too short; a
-  ///       comb of them is linear, some nanoseconds each. gaps() counts them.
+  /// Cost: one pass from `from` on. It passes over branches that hold no end of a run, and over
+  /// those
+  ///       whose runs an earlier search found too short, as long as nothing changes there. At most
+  ///       (2 + 2 * gaps) tree descents, where gaps are the ends of runs that it looks at and finds
+  ///       too short; a comb is linear at first, some nanoseconds each. gaps() counts them.
   std::optional<Time> earliest_fit(Time from, Time duration, std::int64_t amount) const;
 
   std::int64_t free_at(Time at) const;
@@ -100,6 +103,32 @@ class Timeline {
     std::int64_t above = 0;  // sum of what is to be added to the leaf
   };
   struct Search;
+  // What searches found out about the runs in one node: per half power of two of what is free there
+  // at most beyond the amount asked for, the amount and a bound of the longest run of it.
+  struct Runs {
+    static constexpr std::uint32_t kinds = 16;
+    std::uint16_t known = 0;  // by bits
+    std::int64_t amount[kinds];
+    std::uint64_t longest[kinds];
+
+    /// A bound of the longest run of `asked` that is below `duration`, if one is known.
+    std::optional<std::uint64_t> bound(std::int64_t asked, std::uint64_t duration) const {
+      for (auto bits = known; bits != 0; bits &= static_cast<std::uint16_t>(bits - 1)) {
+        const auto k = std::countr_zero(bits);
+        if (amount[k] <= asked && longest[k] < duration) return longest[k];
+      }
+      return std::nullopt;
+    }
+    void learn(std::int64_t most, std::int64_t asked, std::uint64_t found) {
+      const auto more = static_cast<std::uint64_t>(most) - static_cast<std::uint64_t>(asked);
+      const auto octave = static_cast<std::uint32_t>(std::bit_width(more));
+      const auto half = octave > 1 ? static_cast<std::uint32_t>(more >> (octave - 2)) & 1u : 0u;
+      const auto k = (2 * octave + half) % kinds;
+      known |= static_cast<std::uint16_t>(1u << k);
+      amount[k] = asked;
+      longest[k] = found;
+    }
+  };
   struct Span {
     Time start;
     Time end;
@@ -122,7 +151,16 @@ class Timeline {
   std::optional<Time> first_below(std::uint32_t level, std::uint32_t node, std::int64_t above,
                                   const Time* from, std::int64_t amount) const;
   bool search_below(std::uint32_t level, std::uint32_t node, std::int64_t above, bool bounded,
-                    Search& search) const;
+                    Search& search, std::uint64_t& longest) const;
+  bool pass_over(std::uint32_t level, std::uint32_t node, std::int64_t above, Search& search,
+                 std::uint64_t& longest) const;
+  std::optional<Time> last_run(std::uint32_t level, std::uint32_t node, std::int64_t above,
+                               std::int64_t amount) const;
+  Time last_step(std::uint32_t level, std::uint32_t node) const;
+  Runs& runs(std::uint32_t level, std::uint32_t node) const {
+    return level == levels_ ? leaf_runs_[node] : branch_runs_[node];
+  }
+  void forget_runs(const Path& path) const;
   bool full(const Path& path, std::uint32_t level) const;
   void split(const Path& path, std::uint32_t level);
   void summarize(std::uint32_t level, Branch& branch, std::uint32_t slot);
@@ -143,6 +181,8 @@ class Timeline {
   std::vector<Span> spans_;
   std::vector<std::uint32_t> free_spans_;
   Time horizon_ = INT64_MIN;  // nothing is known before it
+  mutable std::vector<Runs> leaf_runs_;
+  mutable std::vector<Runs> branch_runs_;
   mutable std::uint64_t gaps_ = 0;
 };
 
