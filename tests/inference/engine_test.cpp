@@ -158,6 +158,7 @@ TEST_F(EngineTest, MemoryLimitOfALink) {
 TEST_F(EngineTest, DrawsThatNoWorkerCanHoldNeedNoWorker) {
   InferOptions options = quick();
   options.draws = 5'000'000;
+  options.memory = 256_MiB;  // below the pool's, which sanitizers make larger
   const auto text = text_of<ConfigError>(
       [&] { run_in(context, engine.infer_mechanism(simulated(1, 1), options)); });
   EXPECT_NE(text.find("draws is 5000000"), std::string::npos) << text;
@@ -169,6 +170,7 @@ TEST_F(EngineTest, DrawsThatNoWorkerCanHoldNeedNoWorker) {
   // 4,000 draws of each of 50,000 rows: the table of a LOO.
   options = quick();
   options.draws = 1000;
+  options.memory = 256_MiB;
   const CausalLink long_link = simulated(1, 1, 50'000);
   const auto loo =
       text_of<ConfigError>([&] { run_in(context, engine.infer_mechanism(long_link, options)); });
