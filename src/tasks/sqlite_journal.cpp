@@ -16,6 +16,7 @@
 #include "tasks/reserve_file.hpp"
 #include "tasks/sqlite_handle.hpp"
 #include "tasks/sqlite_rows.hpp"
+#include "tasks/wal_guard.hpp"
 
 namespace reeve::tasks::detail {
 namespace {
@@ -48,6 +49,7 @@ class SqliteJournal final : public Journal {
         sync_(config.sync),
         checkpoint_frames_(config.checkpoint_frames),
         reserve_(config.path + "-reserve", config.reserve.bytes()),
+        guard_(config.vfs),
         plan_(static_cast<std::size_t>(config.checkpoint_frames) * 1024) {
     if (sqlite3_threadsafe() == 0)
       throw TaskError(TaskErrc::io_error,
@@ -90,6 +92,7 @@ class SqliteJournal final : public Journal {
   DiskSync sync_;
   int checkpoint_frames_;
   ReserveFile reserve_;
+  WalGuard guard_;
   Connection db_;
   Statement upsert_, put_result_, erase_, erase_result_, put_recent_, erase_recent_, put_meta_,
       begin_, commit_;
@@ -112,7 +115,7 @@ void SqliteJournal::open() {
     }
     ::close(fd);
   }
-  db_.open(path_, vfs_);
+  db_.open(path_, guard_.name());
   configure();
   bring_up_to_date(db_, path_);
   prepare();
