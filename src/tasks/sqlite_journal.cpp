@@ -1,10 +1,7 @@
 // The SQLite journal: WAL, synchronous FULL, one exclusive connection, one transaction and one row
 // of `recent` per batch.
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sqlite3.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <limits>
@@ -105,16 +102,7 @@ class SqliteJournal final : public Journal {
 };
 
 void SqliteJournal::open() {
-  if (vfs_.empty()) {
-    // Create the file ourselves: SQLite would make it readable for everyone.
-    const int fd = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) {
-      const SystemError cause(errno, fmt::format("open({})", path_));
-      throw TaskError(TaskErrc::io_error,
-                      std::string(cause.what()) + "; the task store needs a file it may write");
-    }
-    ::close(fd);
-  }
+  if (vfs_.empty()) make_file(path_);
   db_.open(path_, guard_.name());
   configure();
   bring_up_to_date(db_, path_);
