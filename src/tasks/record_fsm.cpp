@@ -241,18 +241,24 @@ Decision decide(std::string_view id, const RecordData* current, const Command& c
 }
 
 void check_id(std::string_view id) {
-  const char* fault = nullptr;
-  if (id.empty() || id.size() > id_bytes_max)
-    fault = "has a length out of range";
-  else if (!is_valid_utf8(id))
+  std::string fault;
+  if (id.empty()) {
+    fault = "is empty";
+  } else if (id.size() > id_bytes_max) {
+    fault = "is too long";
+  } else if (!is_valid_utf8(id)) {
     fault = "is not valid UTF-8";
-  else
-    for (std::size_t i = 0; i < id.size(); ++i) {
+  } else {
+    for (std::size_t i = 0; i < id.size() && fault.empty(); ++i) {
       const auto c = static_cast<unsigned char>(id[i]);
       const bool c1 = c == 0xC2 && static_cast<unsigned char>(id[i + 1]) < 0xA0;
-      if (c < 0x20 || c == 0x7F || c1) fault = "contains a control character";
+      if (c < 0x20 || c == 0x7F || c1)
+        fault =
+            fmt::format("has the control character {:#04x} at byte {}, after '{}'; leave it out",
+                        c1 ? static_cast<unsigned char>(id[i + 1]) : c, i, id.substr(0, i));
     }
-  if (fault)
+  }
+  if (!fault.empty())
     throw TaskError(TaskErrc::invalid_argument,
                     fmt::format("a task id of {} bytes {}; an id has 1 to {} bytes of valid UTF-8 "
                                 "without control characters",

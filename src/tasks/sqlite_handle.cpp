@@ -1,10 +1,31 @@
 // Maps SQLite's result codes to the errors of the task store.
 #include "tasks/sqlite_handle.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sqlite3.h>
+#include <unistd.h>
+
+#include <cerrno>
 
 namespace reeve::tasks::detail {
+
+void make_file(const std::string& path) {
+  // SQLite would make it readable for everyone. One that exists is not opened here: to close it
+  // again would drop the locks of a store of this process that has it.
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd >= 0) {
+    ::close(fd);
+    return;
+  }
+  if (errno == EEXIST && ::faccessat(AT_FDCWD, path.c_str(), R_OK | W_OK, AT_EACCESS) == 0) return;
+  const SystemError cause(errno, fmt::format("open({})", path));
+  const char* remedy = cause.code() == ENOENT
+                           ? "; make the folder first, or give StoreConfig::path "
+                             "(TASK_STORAGE_PATH) in one that exists"
+                           : "; the task store needs a file it may write";
+  throw TaskError(TaskErrc::io_error, cause.what() + std::string(remedy));
+}
 
 void Connection::open(const std::string& path, const std::string& vfs) {
   close();
@@ -51,8 +72,9 @@ void Connection::fail(int rc, const char* what) const {
                                                   "Deleting tasks works meanwhile"));
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-      throw TaskError(TaskErrc::locked, say("another process has the file open; one process owns a "
-                                            "task file at a time"));
+      throw TaskError(TaskErrc::locked,
+                      say("another process, or another store of this one, has the file open; one "
+                          "store owns a task file at a time: use that one, or close it first"));
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT:
     case SQLITE_SCHEMA:

@@ -9,6 +9,10 @@ struct sqlite3_stmt;
 
 namespace reeve::tasks::detail {
 
+/// Makes sure of a file that may be written and that nobody else may read. Throws
+/// TaskError(io_error).
+void make_file(const std::string& path);
+
 class Connection {
  public:
   Connection() = default;

@@ -1,10 +1,7 @@
 // The SQLite journal: WAL, synchronous FULL, one exclusive connection, one transaction and one row
 // of `recent` per batch.
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sqlite3.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <limits>
@@ -16,6 +13,7 @@
 #include "tasks/reserve_file.hpp"
 #include "tasks/sqlite_handle.hpp"
 #include "tasks/sqlite_rows.hpp"
+#include "tasks/wal_guard.hpp"
 
 namespace reeve::tasks::detail {
 namespace {
@@ -48,6 +46,7 @@ class SqliteJournal final : public Journal {
         sync_(config.sync),
         checkpoint_frames_(config.checkpoint_frames),
         reserve_(config.path + "-reserve", config.reserve.bytes()),
+        guard_(config.vfs),
         plan_(static_cast<std::size_t>(config.checkpoint_frames) * 1024) {
     if (sqlite3_threadsafe() == 0)
       throw TaskError(TaskErrc::io_error,
@@ -90,6 +89,7 @@ class SqliteJournal final : public Journal {
   DiskSync sync_;
   int checkpoint_frames_;
   ReserveFile reserve_;
+  WalGuard guard_;
   Connection db_;
   Statement upsert_, put_result_, erase_, erase_result_, put_recent_, erase_recent_, put_meta_,
       begin_, commit_;
@@ -102,17 +102,8 @@ class SqliteJournal final : public Journal {
 };
 
 void SqliteJournal::open() {
-  if (vfs_.empty()) {
-    // Create the file ourselves: SQLite would make it readable for everyone.
-    const int fd = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) {
-      const SystemError cause(errno, fmt::format("open({})", path_));
-      throw TaskError(TaskErrc::io_error,
-                      std::string(cause.what()) + "; the task store needs a file it may write");
-    }
-    ::close(fd);
-  }
-  db_.open(path_, vfs_);
+  if (vfs_.empty()) make_file(path_);
+  db_.open(path_, guard_.name());
   configure();
   bring_up_to_date(db_, path_);
   prepare();

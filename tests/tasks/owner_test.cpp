@@ -80,6 +80,30 @@ TEST(TwoProcesses, TheSecondIsRefusedAndServesWhenTheFirstHasDied) {
   ::close(ready[1]);
 }
 
+TEST(TwoProcesses, ASecondStoreOfTheOwnersProcessDoesNotUnlockTheFile) {
+  testing::TempDir dir;
+  StoreConfig config;
+  config.path = dir.file("tasks.db");
+  int ready[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  const pid_t other = ::fork();  // before SQLite knows the file here
+  if (other == 0) {
+    char byte = 0;
+    if (::read(ready[0], &byte, 1) != 1) ::_exit(90);
+    ::_exit(open_code(config));
+  }
+  boost::asio::io_context context;
+  TaskStore owner(context.get_executor(), config);
+  EXPECT_EQ(code_of([&] { TaskStore second(context.get_executor(), config); }), TaskErrc::locked);
+  ASSERT_EQ(::write(ready[1], "r", 1), 1);
+  int status = 0;
+  ::waitpid(other, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), static_cast<int>(TaskErrc::locked));
+  run(context, owner.create_task("still works"));
+  ::close(ready[0]);
+  ::close(ready[1]);
+}
+
 TEST(ReadOnly, ADirectoryThatMayNotBeWrittenIsAnIoErrorThatNamesTheFile) {
   testing::TempDir dir;
   StoreConfig config;

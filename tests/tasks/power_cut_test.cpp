@@ -2,13 +2,18 @@
 // compared with what had been acknowledged. Two controls that must lose data prove that the test
 // can see a loss.
 #include "tests/tasks/support/power_cut.hpp"
+
+#include <cstdlib>
+
 #include "tests/support/pch.hpp"
 #include "tests/support/sanitizers.hpp"
+#include "tests/tasks/support/power_log.hpp"
 
 namespace reeve::tasks {
 namespace {
 
 using testing::explore;
+using testing::explore_and_keep;
 using testing::Findings;
 using testing::History;
 using testing::live;
@@ -21,7 +26,7 @@ TEST(PowerCut, NothingAcknowledgedIsLostInTwentyThousandStates) {
   for (unsigned seed = 1; sum.states < wanted; ++seed) {
     const History run = live(DiskSync::full, false, seed, 40);
     ASSERT_GT(run.acks.size(), 500u);
-    const Findings f = explore(run, seed, 3);
+    const Findings f = explore_and_keep(run, seed, 3);
     sum.states += f.states;
     sum.lost += f.lost;
     sum.corrupt += f.corrupt;
@@ -35,6 +40,14 @@ TEST(PowerCut, NothingAcknowledgedIsLostInTwentyThousandStates) {
   EXPECT_EQ(sum.lost, 0u) << sum.first;
   EXPECT_EQ(sum.corrupt, 0u) << sum.first;
   EXPECT_EQ(sum.phantom, 0u) << sum.first;
+}
+
+TEST(PowerCut, FindsNothingInASavedRun) {
+  const char* file = std::getenv("REEVE_POWER_CUT_RUN");
+  if (file == nullptr) GTEST_SKIP() << "REEVE_POWER_CUT_RUN names no run that a failure has left";
+  const auto saved = testing::load_run(file);
+  const Findings f = explore(saved.run, saved.seed, saved.random_states);
+  EXPECT_EQ(f.lost + f.corrupt + f.phantom, 0u) << f.first;
 }
 
 TEST(PowerCut, SeesTheLossesOfSynchronousNormal) {

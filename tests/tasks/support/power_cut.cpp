@@ -36,15 +36,15 @@ class Examiner {
     }
   }
 
-  void examine(Files files, Findings& f, const std::string& where) {
+  void examine(const Files& files, Findings& f, const std::string& where) {
     ++f.states;
     auto note = [&](std::size_t& counter, const std::string& what) {
       ++counter;
-      if (f.first.empty()) f.first = where + ": " + what;
+      if (!f.first.empty()) return;
+      f.first = where + ": " + what;
+      f.first_state = files;
     };
-    // A copy: recovery writes, and the platter must stay as it is.
-    for (auto& [name, content] : files) content = std::make_shared<Bytes>(*content);
-    replay_.mount(std::move(files));
+    replay_.mount(copy_of(files));  // recovery writes
     std::map<std::string, std::shared_ptr<const detail::RecordData>> found;
     try {
       auto journal = detail::open_sqlite_journal(config_);

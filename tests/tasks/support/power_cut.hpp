@@ -29,7 +29,8 @@ History live(DiskSync sync, bool pretend, unsigned seed, int rounds);
 
 struct Findings {
   std::size_t states = 0, lost = 0, corrupt = 0, phantom = 0;
-  std::string first;
+  std::string first;  // of them, in words
+  Files first_state;  // and what the disk held
 };
 
 /// Examines each state that a power cut could have left, after each operation: synced only, all,

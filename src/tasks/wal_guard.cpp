@@ -1,0 +1,282 @@
+// Holds a frame's header until its page comes, compares, and writes both at once.
+#include "tasks/wal_guard.hpp"
+
+#include <fmt/format.h>
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <new>
+#include <utility>
+
+namespace reeve::tasks::detail {
+namespace {
+
+constexpr int header_size = 24;      // of a frame
+constexpr int log_header_size = 32;  // of the log
+constexpr int page_size = 4096;      // of every file that this store makes; others pass unguarded
+constexpr int frame_size = header_size + page_size;
+constexpr int hashed_header = 8;  // the header's bytes that the checksum covers
+constexpr std::uint64_t sector = 512;
+
+struct Sums {
+  std::uint32_t a = 0, b = 0;
+  bool none() const { return (a | b) == 0; }
+};
+
+/// F(-1), F(0), F(1) ... modulo 2^32, up to what a page has words.
+constexpr auto fibonacci = [] {
+  std::array<std::uint32_t, page_size / 4 + 4> f{1, 0};
+  for (std::size_t i = 2; i < f.size(); ++i) f[i] = f[i - 1] + f[i - 2];
+  return f;
+}();
+
+/// What is left of a difference when `bytes` follow that do not differ.
+Sums carry(Sums s, std::size_t bytes) {
+  const std::uint32_t* f = &fibonacci[bytes / 4];
+  return {f[0] * s.a + f[1] * s.b, f[1] * s.a + f[2] * s.b};
+}
+
+std::uint32_t word_at(const unsigned char* from) {
+  std::uint32_t word;
+  std::memcpy(&word, from, sizeof word);
+  return word;
+}
+
+}  // namespace
+
+bool may_pass_for(std::span<const unsigned char> fresh, std::span<const unsigned char> stale,
+                  std::uint64_t offset) {
+  // The checksum is linear: what a part that is stale adds to it depends on that part alone.
+  std::array<Sums, page_size / sector + 3> parts;
+  std::size_t count = 0;
+  for (std::size_t at = 0; at < fresh.size();) {
+    // A header's start is a part of its own, and so is the page's start in the same sector.
+    const std::size_t in_file = at < hashed_header ? at : at + (header_size - hashed_header);
+    const auto left = static_cast<std::size_t>(sector - (offset + in_file) % sector);
+    const std::size_t end = at < hashed_header ? hashed_header : std::min(fresh.size(), at + left);
+    if (std::memcmp(fresh.data() + at, stale.data() + at, end - at) != 0) {
+      Sums difference;
+      for (std::size_t i = at; i < end; i += 8) {
+        difference.a += word_at(&fresh[i]) - word_at(&stale[i]) + difference.b;
+        difference.b += word_at(&fresh[i + 4]) - word_at(&stale[i + 4]) + difference.a;
+      }
+      parts[count++] = carry(difference, fresh.size() - end);
+    }
+    at = end;
+  }
+  // Every choice of parts, each one part away from the one before.
+  Sums mixture;
+  for (std::uint32_t n = 1; n < std::uint32_t{1} << count; ++n) {
+    const auto bit = static_cast<std::size_t>(__builtin_ctz(n));
+    const bool in = ((n ^ (n >> 1)) >> bit & 1) != 0;
+    const Sums& part = parts[bit];
+    mixture = in ? Sums{mixture.a + part.a, mixture.b + part.b}
+                 : Sums{mixture.a - part.a, mixture.b - part.b};
+    if (mixture.none()) return true;
+  }
+  return false;
+}
+
+/// What SQLite sees as the log's file; the real one lies behind it.
+struct GuardedLog {
+  sqlite3_file base;
+  WalGuard* guard;
+  sqlite3_file* real;
+  std::uint64_t unsynced_end;  // of what was written since the last sync
+  std::int64_t held_at;        // of the header that waits for its page; -1: none does
+  unsigned char frame[frame_size];
+
+  const sqlite3_io_methods& io() const { return *real->pMethods; }
+
+  int write(const void* from, int size, sqlite3_int64 offset) {
+    unsynced_end = std::max(unsynced_end, static_cast<std::uint64_t>(offset + size));
+    return io().xWrite(real, from, size, offset);
+  }
+  int sync(int flags) {
+    const int rc = io().xSync(real, flags);
+    if (rc == SQLITE_OK) unsynced_end = 0;
+    return rc;
+  }
+  /// Any other operation than the write of its page: then the header goes alone.
+  int let_go() {
+    if (held_at < 0) return SQLITE_OK;
+    return write(frame, header_size, std::exchange(held_at, -1));
+  }
+
+  int write_frame(const void* page) {
+    const sqlite3_int64 at = std::exchange(held_at, -1);
+    std::memcpy(frame + header_size, page, page_size);
+    // What the kernel shows and the disk may not have cannot be compared.
+    if (static_cast<std::uint64_t>(at) < unsynced_end)
+      if (const int rc = sync(SQLITE_SYNC_NORMAL); rc != SQLITE_OK) return rc;
+    std::array<unsigned char, frame_size> old;
+    const int rc = io().xRead(real, old.data(), frame_size, at);
+    if (rc == SQLITE_OK) {
+      if (const int broken = break_pair(old, at); broken != SQLITE_OK) return broken;
+    } else if (rc != SQLITE_IOERR_SHORT_READ) {  // nothing there: a page of zeros passes for none
+      return rc;
+    }
+    return write(frame, frame_size, at);
+  }
+
+  int break_pair(std::array<unsigned char, frame_size>& old, sqlite3_int64 at) {
+    constexpr std::size_t hole = header_size - hashed_header;
+    // Headers without what the checksum leaves out.
+    std::array<unsigned char, hashed_header + page_size> fresh, stale;
+    auto pack = [](const unsigned char* from, auto& to) {
+      std::memcpy(to.data(), from, hashed_header);
+      std::memcpy(to.data() + hashed_header, from + hashed_header + hole, page_size);
+    };
+    pack(frame, fresh);
+    pack(old.data(), stale);
+    for (unsigned char filler = 0; may_pass_for(fresh, stale, static_cast<std::uint64_t>(at));) {
+      old.fill(++filler);
+      pack(old.data(), stale);
+      if (const int rc = write(old.data(), frame_size, at); rc != SQLITE_OK) return rc;
+      if (const int rc = sync(SQLITE_SYNC_NORMAL); rc != SQLITE_OK) return rc;
+      guard->count_broken();
+    }
+    return SQLITE_OK;
+  }
+};
+
+namespace {
+
+GuardedLog& log_of(sqlite3_file* f) {
+  return *reinterpret_cast<GuardedLog*>(f);
+}
+WalGuard& guard_of(sqlite3_vfs* v) {
+  return *static_cast<WalGuard*>(v->pAppData);
+}
+sqlite3_vfs& real_of(sqlite3_vfs* v) {
+  return *guard_of(v).around();
+}
+
+/// Writes what is held, then asks the real file.
+template <class Method, class... Args>
+int pass(sqlite3_file* f, Method method, Args... args) {
+  GuardedLog& log = log_of(f);
+  if (const int rc = log.let_go(); rc != SQLITE_OK) return rc;
+  return (log.io().*method)(log.real, args...);
+}
+
+int close_log(sqlite3_file* f) {
+  GuardedLog& log = log_of(f);
+  const int held = log.let_go();
+  const int rc = log.io().xClose(log.real);
+  return held != SQLITE_OK ? held : rc;
+}
+int read_log(sqlite3_file* f, void* to, int size, sqlite3_int64 offset) {
+  return pass(f, &sqlite3_io_methods::xRead, to, size, offset);
+}
+int write_log(sqlite3_file* f, const void* from, int size, sqlite3_int64 offset) {
+  GuardedLog& log = log_of(f);
+  if (log.held_at >= 0 && size == page_size && offset == log.held_at + header_size)
+    return log.write_frame(from);
+  if (const int rc = log.let_go(); rc != SQLITE_OK) return rc;
+  if (size != header_size || (offset - log_header_size) % frame_size != 0)
+    return log.write(from, size, offset);
+  std::memcpy(log.frame, from, header_size);
+  log.held_at = offset;
+  return SQLITE_OK;
+}
+int truncate_log(sqlite3_file* f, sqlite3_int64 size) {
+  return pass(f, &sqlite3_io_methods::xTruncate, size);
+}
+int sync_log(sqlite3_file* f, int flags) {
+  GuardedLog& log = log_of(f);
+  if (const int rc = log.let_go(); rc != SQLITE_OK) return rc;
+  return log.sync(flags);
+}
+int size_of_log(sqlite3_file* f, sqlite3_int64* size) {
+  return pass(f, &sqlite3_io_methods::xFileSize, size);
+}
+int lock_log(sqlite3_file* f, int level) {
+  return pass(f, &sqlite3_io_methods::xLock, level);
+}
+int unlock_log(sqlite3_file* f, int level) {
+  return pass(f, &sqlite3_io_methods::xUnlock, level);
+}
+int is_log_reserved(sqlite3_file* f, int* out) {
+  return pass(f, &sqlite3_io_methods::xCheckReservedLock, out);
+}
+int control_log(sqlite3_file* f, int what, void* with) {
+  return pass(f, &sqlite3_io_methods::xFileControl, what, with);
+}
+int sector_of_log(sqlite3_file* f) {
+  return log_of(f).io().xSectorSize(log_of(f).real);
+}
+int traits_of_log(sqlite3_file* f) {
+  return log_of(f).io().xDeviceCharacteristics(log_of(f).real);
+}
+
+// Version 1: locks and maps of shared memory go through the database's file, which is not ours.
+const sqlite3_io_methods log_methods{
+    1,        close_log,  read_log,        write_log,   truncate_log,  sync_log,      size_of_log,
+    lock_log, unlock_log, is_log_reserved, control_log, sector_of_log, traits_of_log, nullptr,
+    nullptr,  nullptr,    nullptr,         nullptr,     nullptr};
+
+constexpr int file_offset = (sizeof(GuardedLog) + 15) / 16 * 16;
+
+int open_file(sqlite3_vfs* v, const char* name, sqlite3_file* f, int flags, int* out) {
+  if ((flags & SQLITE_OPEN_WAL) == 0) return real_of(v).xOpen(&real_of(v), name, f, flags, out);
+  f->pMethods = nullptr;
+  auto* real = reinterpret_cast<sqlite3_file*>(reinterpret_cast<char*>(f) + file_offset);
+  const int rc = real_of(v).xOpen(&real_of(v), name, real, flags, out);
+  if (rc != SQLITE_OK) {
+    if (real->pMethods != nullptr) real->pMethods->xClose(real);
+    return rc;
+  }
+  auto* log = new (f) GuardedLog;
+  log->base.pMethods = &log_methods;
+  log->guard = &guard_of(v);
+  log->real = real;
+  log->unsynced_end = 0;
+  log->held_at = -1;
+  return rc;
+}
+
+}  // namespace
+
+WalGuard::WalGuard(const std::string& around_name) : name_(around_name) {
+  sqlite3_initialize();
+  sqlite3_vfs* real = sqlite3_vfs_find(name_.empty() ? nullptr : name_.c_str());
+  if (real == nullptr) return;  // SQLite will say so
+  name_ = fmt::format("reeve-wal-guard-{}", static_cast<const void*>(this));
+  vfs_ = std::make_unique<sqlite3_vfs>();
+  vfs_->iVersion = 1;
+  vfs_->szOsFile = file_offset + real->szOsFile;
+  vfs_->mxPathname = real->mxPathname;
+  vfs_->zName = name_.c_str();
+  vfs_->pAppData = this;
+  vfs_->xOpen = open_file;
+  vfs_->xDelete = [](sqlite3_vfs* v, const char* name, int sync) {
+    return real_of(v).xDelete(&real_of(v), name, sync);
+  };
+  vfs_->xAccess = [](sqlite3_vfs* v, const char* name, int flags, int* out) {
+    return real_of(v).xAccess(&real_of(v), name, flags, out);
+  };
+  vfs_->xFullPathname = [](sqlite3_vfs* v, const char* name, int size, char* out) {
+    return real_of(v).xFullPathname(&real_of(v), name, size, out);
+  };
+  vfs_->xRandomness = [](sqlite3_vfs* v, int size, char* out) {
+    return real_of(v).xRandomness(&real_of(v), size, out);
+  };
+  vfs_->xSleep = [](sqlite3_vfs* v, int us) { return real_of(v).xSleep(&real_of(v), us); };
+  vfs_->xCurrentTime = [](sqlite3_vfs* v, double* out) {
+    return real_of(v).xCurrentTime(&real_of(v), out);
+  };
+  vfs_->xGetLastError = [](sqlite3_vfs* v, int size, char* out) {
+    return real_of(v).xGetLastError(&real_of(v), size, out);
+  };
+  around_ = real;
+  sqlite3_vfs_register(vfs_.get(), 0);
+}
+
+WalGuard::~WalGuard() {
+  if (vfs_) sqlite3_vfs_unregister(vfs_.get());
+}
+
+}  // namespace reeve::tasks::detail
