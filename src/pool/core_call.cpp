@@ -131,8 +131,7 @@ void Core::submit(Lease& lease) {
     lease.port = slot.port;
     lease.pid = slot.pid;
   }
-  slot.port->submit(*lease.call_task, lease.task, lease.call_limit);
-  if (lease.stop_asked) slot.port->request_stop();
+  slot.port->submit(*lease.call_task, lease.task, lease.call_limit, lease.stop_asked);
   busy_.push_back(lease.slot);
   lease.sent_at = clock_.now();
   look_out(lease.sent_at);

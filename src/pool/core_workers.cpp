@@ -101,7 +101,7 @@ void Core::run_initializer(std::uint32_t number) {
   slot.initializing = true;
   if (slot.lease == nullptr) arm_initializer(number);  // else in the time of the lease that waits
   busy_.push_back(number);
-  slot.port->submit(*call.task, "initializer", 0);
+  slot.port->submit(*call.task, "initializer", 0, false);
 }
 
 void Core::finish_initializer(std::uint32_t number) {

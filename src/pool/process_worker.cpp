@@ -46,7 +46,7 @@ std::span<std::byte> ProcessWorker::allocate(std::size_t bytes) {
 }
 
 void ProcessWorker::submit(const codec::TaskDescriptor& task, std::string_view task_name,
-                           std::uint64_t memory) {
+                           std::uint64_t memory, bool stop) {
   ChannelHeader& header = channel_.header();
   const codec::FunctionId id = codec::identify(task);
   constexpr std::size_t alignment = codec::area_alignment;
@@ -60,7 +60,7 @@ void ProcessWorker::submit(const codec::TaskDescriptor& task, std::string_view t
   const std::size_t size = std::min(task_name.size(), sizeof header.task - 1);
   std::memcpy(header.task, task_name.data(), size);
   header.task[size] = '\0';
-  header.stop_requested.store(0, std::memory_order_relaxed);
+  header.stop_requested.store(stop ? 1 : 0, std::memory_order_relaxed);
   header.request.store(++number_, std::memory_order_seq_cst);
   if (header.worker_sleeps.load(std::memory_order_seq_cst) != 0) {
     syscall(SYS_futex, &header.request, FUTEX_WAKE, 1, nullptr, nullptr, 0);

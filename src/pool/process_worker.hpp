@@ -14,8 +14,8 @@ class ProcessWorker final : public Worker {
   ProcessWorker(const process::WorkerSettings& settings, std::string_view device);
 
   codec::Writer& begin_arguments() override;
-  void submit(const codec::TaskDescriptor& task, std::string_view task_name,
-              std::uint64_t memory) override;
+  void submit(const codec::TaskDescriptor& task, std::string_view task_name, std::uint64_t memory,
+              bool stop) override;
   std::span<const std::byte> arguments() const noexcept override { return writer_->bytes(); }
   bool replied() const noexcept override;
   bool untouched() const noexcept override;

@@ -102,9 +102,10 @@ class ThreadWorker final : public Worker, public process::TaskContext {
 
   // Worker
   codec::Writer& begin_arguments() override { return arguments_.emplace().writer(); }
-  void submit(const codec::TaskDescriptor& task, std::string_view, std::uint64_t memory) override {
+  void submit(const codec::TaskDescriptor& task, std::string_view, std::uint64_t memory,
+              bool stop) override {
     memory_.begin_call(memory);
-    stop_.store(false, std::memory_order_relaxed);
+    stop_.store(stop, std::memory_order_relaxed);
     const std::lock_guard lock(mutex_);
     task_ = &task;
     ++number_;

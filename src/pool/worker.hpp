@@ -36,9 +36,9 @@ class Worker {
   /// behind them.
   virtual codec::Writer& begin_arguments() = 0;
   /// Sends the call whose arguments were written. `memory`: private memory for this call, 0: as
-  /// configured.
+  /// configured. `stop`: it is asked to stop from its beginning.
   virtual void submit(const codec::TaskDescriptor& task, std::string_view task_name,
-                      std::uint64_t memory) = 0;
+                      std::uint64_t memory, bool stop) = 0;
   virtual std::span<const std::byte> arguments() const noexcept = 0;
   /// Also true once of a worker that has set itself up and waits for its first call.
   virtual bool replied() const noexcept = 0;

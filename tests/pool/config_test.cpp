@@ -51,7 +51,9 @@ TEST(ResourceConfig, replacements_of_stuck_workers_have_slots) {
                 AllOf(HasSubstr("quarantine_max is " + std::to_string(bad)),
                       HasSubstr("beside 2 workers it must be 0 to 4158")));
   }
-  EXPECT_THAT(fault_after([](auto& c) { c.quarantine_max = 4158; }), HasSubstr("no fault"));
+  EXPECT_THAT(
+      fault_after([](auto& c) { c.isolation = Isolation::thread, c.quarantine_max = 4158; }),
+      HasSubstr("no fault"));
 }
 
 TEST(ResourceConfig, devices_are_named_and_known) {

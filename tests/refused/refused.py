@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-CASE = re.compile(r"^#(?:el)?if defined\(REEVE_CASE_(\w+)\)  // (.+)$", re.M)
+CASE = re.compile(r"^#(?:el)?if defined\(REEVE_CASE_(\w+)\)\s+// (.+)$", re.M)
 ERROR = re.compile(r"\berror: (.*)")
 
 
