@@ -120,7 +120,36 @@ def measure_pebble():
         pool.stop()
 
 
+def measure_psutil():
+    """The memory of 1,000 processes, looked at ten times a second: share of a core."""
+    try:
+        psutil = importlib.import_module("psutil")
+    except ImportError:
+        print("psutil is not installed: its figure is left out")
+        return
+    pids = []
+    try:
+        for _ in range(1000):
+            pid = os.fork()
+            if pid == 0:
+                while True:
+                    signal.pause()
+            pids.append(pid)
+        watched = [psutil.Process(pid) for pid in pids]
+        before, rounds = time.process_time(), 20
+        for _ in range(rounds):
+            for process in watched:
+                process.memory_info()
+        emit("psutil", "watch_1000", (time.process_time() - before) / rounds * 10 * 100, "% of a core")
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        for pid in pids:
+            os.waitpid(pid, 0)
+
+
 if __name__ == "__main__":
+    measure_psutil()
     measure_multiprocessing()
     measure_executor("ProcessPoolExecutor", lambda n: concurrent.futures.ProcessPoolExecutor(max_workers=n))
     measure_loky()

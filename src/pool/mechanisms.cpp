@@ -126,9 +126,10 @@ Capabilities list_mechanisms(const process::WorkerSettings& settings, const Pool
       : config.bind == Bind::numa ? "worker i runs on NUMA node i, round robin"
                                   : "off: bind is none");
   add("spawn", true,
-      settings.exec_each != 0 || warden_threads > 1
-          ? fmt::format("by exec (static initialisers started {} threads)",
-                        warden_threads > 1 ? warden_threads - 1 : 0)
+      settings.exec_each != 0 ? "by exec: exec_each_worker is true"
+      : warden_threads > 1
+          ? fmt::format("by exec: static initialisers of this program started threads ({})",
+                        warden_threads - 1)
           : "by fork of the warden");
   return result;
 }
