@@ -1,5 +1,4 @@
 // A batch job yields its worker to an urgent request: when it is asked, or when its grace is over.
-#include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -13,15 +12,16 @@ using namespace reeve::literals;
 using reeve::bridge::WorkerScheduler;
 
 // [heed]
-int count_until_asked() {
-  int steps = 1;
+long count_until_asked() {
+  long steps = 1;
   while (!reeve::this_worker::stop_requested()) ++steps;
   return steps;  // what is done so far
 }
 // [/heed]
 
 int never_look() {
-  for (std::atomic<int> i{0};; ++i) continue;
+  for (volatile bool on = true; on;) continue;  // an endless loop that compilers keep
+  return 0;
 }
 
 int answer() {
@@ -46,7 +46,7 @@ asio::awaitable<void> batch(WorkerScheduler scheduler) {
   {
     auto worker = co_await scheduler.acquire_worker("batch", request);
     asio::co_spawn(executor, urgent(scheduler), rethrow);  // which finds no worker free
-    const int steps = co_await worker.run<&count_until_asked>();
+    const long steps = co_await worker.run<&count_until_asked>();
     std::printf("batch: asked to stop, %s\n", steps > 0 ? "kept its partial result" : "had none");
   }
   try {

@@ -55,5 +55,6 @@ int main(int argc, char** argv) {
 // the faster cars need ... ft more (... to ...)
 // P(effect) > 0.999: yes
 // missing: mechanism
+// ...
 // done by worker 0 on cpu
 // [/output]

@@ -215,7 +215,7 @@ std::size_t write_to_refused(std::size_t bytes) {
   return bytes;
 }
 bool take_no_for_an_answer(std::size_t bytes) {
-  void* const memory = std::malloc(bytes);
+  void* volatile const memory = std::malloc(bytes);  // which clang may not leave out
   std::free(memory);
   return memory == nullptr;
 }

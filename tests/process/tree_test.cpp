@@ -190,7 +190,8 @@ TEST(Tree, measures_private_and_shared_memory_and_processor_time) {
   ASSERT_TRUE(memory_of(getpid(), own_after, shared_after));
   EXPECT_GE(own_after + (1u << 20), own + size);
   EXPECT_LT(shared_after, shared + size / 2);
-  EXPECT_GE(proportional_set(getpid()) + (1u << 20), before + size);
+  // The system may take back pages of files meanwhile.
+  EXPECT_GE(proportional_set(getpid()) + size / 4, before + size);
   EXPECT_GT(cpu_time_of(getpid()), time_before);
   munmap(block, size);
 }
