@@ -145,6 +145,7 @@ class BetweenWorkers : public testing::Test {
   }
   // Counts that do not add up would keep it from starting anybody once the idle ones are gone.
   void expect_a_worker_for_the_next() {
+    EXPECT_TRUE(run_until(context, [&] { return pool->status().available_workers == 1; }));
     EXPECT_TRUE(run_until(context, [&] { return pool->status().live_workers == 0; }));
     AcquireOptions options;
     options.timeout = 5s;
