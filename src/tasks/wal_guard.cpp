@@ -191,7 +191,7 @@ int close_log(sqlite3_file* f) {
   GuardedLog& log = log_of(f);
   const int held = log.let_go();
   const int rc = log.io().xClose(log.real);
-  log.guard->opened(nullptr);
+  log.guard->closed(&log);
   return held != SQLITE_OK ? held : rc;
 }
 int read_log(sqlite3_file* f, void* to, int size, sqlite3_int64 offset) {

@@ -31,6 +31,10 @@ struct GuardedLog;
 /// What it compares with must be what the disk has: at each opening, before SQLite reads the log,
 /// all of it is written again and synced.
 ///
+/// Not guarded: the copies of a commit frame with which SQLite fills up a sector, and which it
+/// splits at a sync, where a VFS does not have SQLITE_IOCAP_POWERSAFE_OVERWRITE. The default one
+/// has it.
+///
 /// Lifetime: outlives the one connection that uses its name. Threads: those of that connection.
 class WalGuard {
  public:
@@ -52,6 +56,9 @@ class WalGuard {
   sqlite3_vfs* around() const noexcept { return around_; }
   void count_broken() noexcept { ++broken_; }
   void opened(GuardedLog* log) noexcept { log_ = log; }
+  void closed(const GuardedLog* log) noexcept {
+    if (log_ == log) log_ = nullptr;
+  }
 
  private:
   std::string name_;
