@@ -29,9 +29,13 @@ asio::awaitable<WholeLink> whole_link(WorkerLease& worker, const Job& job, bool 
 }
 
 asio::awaitable<InferenceResult> sample_on(WorkerLease& worker, std::shared_ptr<const Job> job) {
-  auto call = whole_link(worker, *job, false);
-  WholeLink whole = co_await std::move(call);
-  co_return result_of(*job, std::move(whole.report), worker);
+  try {
+    auto call = whole_link(worker, *job, false);
+    WholeLink whole = co_await std::move(call);
+    co_return result_of(*job, std::move(whole.report), worker);
+  } catch (const RemoteError& error) {
+    rethrow_as_here(error);
+  }
 }
 
 asio::awaitable<InferenceResult> infer(ResourcePool pool, std::shared_ptr<const Job> job,

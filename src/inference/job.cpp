@@ -110,6 +110,11 @@ void Job::limit(const ResourceConfig& pool) {
   settings.draws = most;
 }
 
+void rethrow_as_here(const RemoteError& error) {
+  if (error.type() == "reeve::ConfigError") throw ConfigError(error.chain().front().what);
+  throw;
+}
+
 InferenceResult result_of(const Job& job, LinkReport report, const WorkerLease& worker) {
   for (FitReport& fit : report.fits)
     if (job.settings.draws < job.draws_asked &&

@@ -32,6 +32,9 @@ struct Job {
 ByteSize memory_needed(const LinkData& data, const std::vector<Mechanism>& candidates,
                        const FitSettings& settings);
 
+/// From within a handler: a ConfigError of a worker is one here, too; anything else goes on.
+[[noreturn]] void rethrow_as_here(const RemoteError& error);
+
 /// Leases a worker for `use(worker)`, again when the worker is lost or crashes, as often as the job
 /// allows.
 template <class Use>
@@ -51,6 +54,8 @@ auto with_retries(ResourcePool pool, std::shared_ptr<const Job> job,
       if (attempt >= job->retries) throw;
     } catch (const WorkerCrashedError&) {
       if (attempt >= job->retries) throw;
+    } catch (const RemoteError& error) {
+      rethrow_as_here(error);
     }
   }
 }

@@ -117,6 +117,12 @@ TEST(Judgement, CheckpointsOfOtherOptionsAreRefusedByName) {
     EXPECT_NE(text.find(c.name), std::string::npos) << text;
     EXPECT_NE(text.find(".checkpoint"), std::string::npos) << text;
   }
+  CausalLink other_data = simulated(1, 2);
+  other_data.name = name_of(simulated(1, 1));
+  const std::string text = text_of<ConfigError>([&] { infer_here(other_data, options); });
+  EXPECT_NE(text.find("other data"), std::string::npos) << text;
+  EXPECT_NE(text.find(folder.path.string() + "/linear%201.linear.1.checkpoint"), std::string::npos)
+      << text;
   // What says nothing about the draws may change.
   options.interval = 0.5;
   options.keep = KeepDraws::none;
