@@ -40,8 +40,7 @@ asio::awaitable<InferenceResult> sample_on(WorkerLease& worker, std::shared_ptr<
 
 asio::awaitable<InferenceResult> infer(ResourcePool pool, std::shared_ptr<const Job> job,
                                        std::chrono::milliseconds queue_time) {
-  // An early stop asks for all chains together.
-  const bool may_split = job->split != Split::never && job->settings.target_ess == 0;
+  const bool may_split = job->may_split();
   std::optional<InferenceResult> result;
   if (!may_split || job->split == Split::automatic) {
     const auto use = [job, may_split, &result](WorkerLease& worker) -> asio::awaitable<bool> {

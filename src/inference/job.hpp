@@ -16,6 +16,8 @@ struct Job {
   /// Fits the job into what a lease of such a pool may take. Draws that the memory cannot hold are
   /// a ConfigError, or, with a deadline of the user's own, fewer: "as many as there is room for".
   void limit(const ResourceConfig& pool);
+  /// An early stop asks for all chains together.
+  bool may_split() const { return split != Split::never && settings.target_ess == 0; }
   std::string task() const { return data.name.substr(0, 127); }
 
   LinkData data;

@@ -65,7 +65,11 @@ std::optional<mcmc::Sampler> go_on_sampling(const mcmc::Density& density, std::s
     throw ConfigError(
         fmt::format("nothing goes on from {}: {}", files.path(name, round), error.what()));
   }
-  if (const auto other = difference(sampler->options(), sample_options(settings, candidate, round)))
+  mcmc::SampleOptions made = sampler->options();
+  mcmc::SampleOptions now = sample_options(settings, candidate, round);
+  made.seed -= now.seed - settings.seed;  // as the user gave it
+  now.seed = settings.seed;
+  if (const auto other = difference(made, now))
     throw ConfigError(fmt::format(
         "the checkpoint {} was made with {}; use the same options, or remove the link's files, {}, "
         "to start anew",

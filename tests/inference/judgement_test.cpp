@@ -127,6 +127,11 @@ TEST(Judgement, CheckpointsOfOtherOptionsAreRefusedByName) {
   options.interval = 0.5;
   options.keep = KeepDraws::none;
   EXPECT_NO_THROW(infer_here(simulated(1, 1), options));
+  // Each candidate has a seed of its own; what is told is the user's.
+  std::filesystem::remove(folder.path / "linear%201.null.1.checkpoint");
+  options.seed = 9;
+  const std::string of_linear = text_of<ConfigError>([&] { infer_here(simulated(1, 1), options); });
+  EXPECT_NE(of_linear.find("seed = 1, and now it is 9"), std::string::npos) << of_linear;
 }
 
 std::string lack_of_prediction(const InferenceResult& result) {
