@@ -80,7 +80,8 @@ void WardenLink::listen() {
                         const std::lock_guard lock(mutex_);
                         if (error || !socket_ || warden != warden_) return;
                         read_reports();
-                        listen();
+                        // The end of a warden may have started another, with its own listener.
+                        if (warden == warden_) listen();
                       });
   quiet_.started();
 }

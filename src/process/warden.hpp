@@ -22,12 +22,14 @@ struct Ward {
   int output_fd = -1;           // read end of captured stdout and stderr
   std::string tail;             // the last bytes of its output
   std::uint64_t overcount = 0;  // pages that a forked child shares with it, found by a closer look
+  std::int64_t next_close_look = 0;
   std::int64_t next_look = 0;
   std::int64_t look_interval = 0;
   unsigned looks = 0;
   bool had_children = false;
   Cause killed_for = Cause::none;
   std::int64_t decided_at = 0;
+  bool in_burial = false;
   bool reported_unkillable = false;
   unsigned descendants_killed = 0;
   std::uint64_t limit = 0;
@@ -81,6 +83,7 @@ class Warden {
   std::int64_t look_at(std::uint32_t slot, std::int64_t now);
   bool over_memory(std::uint32_t slot, std::uint64_t limit);
   std::uint64_t measure(Ward& ward, std::uint32_t& descendants);
+  static std::uint64_t look_closely(Ward& ward, std::uint64_t used, std::uint64_t limit);
   static bool has_children(Ward& ward);
   void arm(std::int64_t when);
 
@@ -91,6 +94,7 @@ class Warden {
             std::uint64_t peak);
   void read_output(Ward& ward);
   bool orphans_left();
+  void abandon_orphans();
   std::vector<pid_t> known_pids() const;
 
   BoardHeader* board_ = nullptr;
@@ -99,6 +103,7 @@ class Warden {
   std::string settings_text_;
   pid_t self_ = 0;
   std::vector<Ward> wards_;
+  std::vector<pid_t> abandoned_;  // orphans that were killed and do not die
   std::deque<std::string> outbox_;
   int socket_ = -1;
   int board_fd_ = -1;

@@ -64,7 +64,10 @@ void Warden::reap() {
     int status = 0;
     rusage usage{};
     wait4(pid, &status, __WALL, &usage);
-    if (slot == wards_.size()) continue;  // an orphan of a dead worker
+    if (slot == wards_.size()) {  // an orphan of a dead worker
+      std::erase(abandoned_, pid);
+      continue;
+    }
     buried = true;
     const bool by_signal = WIFSIGNALED(status);
     bury(slot, by_signal, by_signal ? WTERMSIG(status) : WEXITSTATUS(status),
@@ -76,11 +79,11 @@ void Warden::reap() {
 
 void Warden::bury(std::uint32_t slot, bool by_signal, int status, std::int64_t cpu_ns,
                   std::uint64_t peak) {
-  Ward& ward = wards_[slot];
   Report death = report(MessageKind::exited, slot);
   death.dead_at = monotonic_ns();
-  ward.pid = 0;
-  if (!ward.cgroup.empty()) write_text(ward.cgroup + "/cgroup.kill", "1");
+  wards_[slot].pid = 0;
+  wards_[slot].in_burial = true;
+  if (!wards_[slot].cgroup.empty()) write_text(wards_[slot].cgroup + "/cgroup.kill", "1");
   // What the worker left behind is now our child: nobody else's children end up here.
   bool complete = !orphans_left();
   while (!complete && monotonic_ns() < death.dead_at + 2'000'000'000) {
@@ -91,9 +94,13 @@ void Warden::bury(std::uint32_t slot, bool by_signal, int status, std::int64_t c
       const timespec time{0, 50'000};
       nanosleep(&time, nullptr);
       complete = !orphans_left() && !orphans_left();
-      if (nap % 10 == 9) sweep();  // the others' limits do not wait for this burial
+      if (nap % 10 != 9) continue;
+      sweep();  // neither the limits of others nor what the program asks wait for this burial
+      serve_socket();
     }
   }
+  if (!complete) abandon_orphans();
+  Ward& ward = wards_[slot];  // looked up here: the program may have asked for further ones
   if (death.descendants_killed > 0) death.dead_at = monotonic_ns();
   death.tree_complete = complete;
   death.died_by_signal = by_signal;
@@ -128,8 +135,19 @@ bool Warden::orphans_left() {
   return left;
 }
 
+// Who does not die in 2 s (state D, or traced by a stranger) makes no later burial wait.
+void Warden::abandon_orphans() {
+  const std::vector<pid_t> known = known_pids();
+  std::vector<pid_t> children;
+  list_children(self_, self_, children);
+  for (const pid_t child : children) {
+    if (std::find(known.begin(), known.end(), child) == known.end()) abandoned_.push_back(child);
+  }
+}
+
+// All children that are no fresh orphans. Numbers of unreaped children are not given again.
 std::vector<pid_t> Warden::known_pids() const {
-  std::vector<pid_t> pids;
+  std::vector<pid_t> pids = abandoned_;
   for (const Ward& ward : wards_) {
     if (ward.pid != 0) pids.push_back(ward.pid);
   }

@@ -33,7 +33,7 @@ void Warden::refuse_to_spawn(const Command& command, int error) {
 
 void Warden::spawn(const Command& command, int channel, int bell) {
   Ward& ward = wards_[command.slot];
-  if (ward.pid != 0) return refuse_to_spawn(command, EBUSY);
+  if (ward.pid != 0 || ward.in_burial) return refuse_to_spawn(command, EBUSY);
   int output[2] = {-1, -1};
   if (board_->settings.capture_output != 0 && pipe2(output, O_CLOEXEC) != 0) {
     return refuse_to_spawn(command, errno);

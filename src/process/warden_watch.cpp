@@ -105,15 +105,12 @@ bool Warden::over_memory(std::uint32_t slot, std::uint64_t limit) {
   Ward& ward = wards_[slot];
   std::uint32_t descendants = 0;
   std::uint64_t used = measure(ward, descendants);
-  if (descendants > 0 && used - std::min(used, ward.overcount) > limit) {
-    // Pages that a forked child shares were counted twice: look closely before judging.
-    std::vector<pid_t> tree{ward.pid};
-    list_descendants(ward.pid, tree);
-    std::uint64_t exact = 0;
-    for (const pid_t pid : tree) exact += proportional_set(pid);
-    ward.overcount = used - std::min(used, exact);
+  if (descendants == 0) {
+    ward.overcount = 0;
+    ward.next_close_look = 0;
+  } else if (used > limit) {
+    used = look_closely(ward, used, limit);
   }
-  used -= std::min(used, descendants > 0 ? ward.overcount : 0);
   ward.observed = used;
   BoardSlot& entry = slots_[slot];
   entry.memory_used.store(used, std::memory_order_relaxed);
@@ -122,6 +119,23 @@ bool Warden::over_memory(std::uint32_t slot, std::uint64_t limit) {
     entry.memory_peak.store(used, std::memory_order_relaxed);
   }
   return used > limit;
+}
+
+// Pages that a forked child shares are counted twice; which ones, only a closer look tells. What is
+// shared is shared until either writes to it, which no count shows: so it is looked at again, for
+// a twentieth of the time at most.
+std::uint64_t Warden::look_closely(Ward& ward, std::uint64_t used, std::uint64_t limit) {
+  const std::int64_t begun = monotonic_ns();
+  if (used - std::min(used, ward.overcount) > limit || begun >= ward.next_close_look) {
+    std::vector<pid_t> tree{ward.pid};
+    list_descendants(ward.pid, tree);
+    std::uint64_t exact = 0;
+    for (const pid_t pid : tree) exact += proportional_set(pid);
+    ward.overcount = used - std::min(used, exact);
+    const std::int64_t end = monotonic_ns();
+    ward.next_close_look = end + std::max<std::int64_t>(10'000'000, 20 * (end - begun));
+  }
+  return used - std::min(used, ward.overcount);
 }
 
 bool Warden::has_children(Ward& ward) {

@@ -227,6 +227,30 @@ TEST_F(Memory, a_child_counts_whoever_forked_it_and_whatever_it_maps) {
   }
   expect_pool_works(context, pool());
 }
+// 35: pages that children share with the worker count once, until they are written.
+int have_children_that_share(std::size_t mebibytes, bool until_written) {
+  void* memory = touch(map_pages(mebibytes * mebibyte, MAP_PRIVATE), mebibytes * mebibyte);
+  for (int child = 0; child < 2; ++child) {
+    if (fork() != 0) continue;
+    usleep(300'000);
+    if (!until_written) _exit(0);
+    touch(memory, mebibytes * mebibyte);
+    for (;;) pause();
+  }
+  int ended = 0;
+  while (wait(nullptr) > 0) ++ended;
+  return ended;
+}
+TEST_F(Memory, what_children_share_counts_when_they_write_it) {
+  REEVE_SKIP_WITH_SHADOW_MEMORY();
+  EXPECT_EQ((run_in(context, call_once<&have_children_that_share>(pool(), "thrifty",
+                                                                  std::size_t{140}, false))),
+            2);
+  const Evidence evidence =
+      over_limit<&have_children_that_share>("resident memory", std::size_t{140}, true);
+  EXPECT_EQ(evidence.descendants_killed, 2u);
+  expect_pool_works(context, pool());
+}
 
 // 36: just below the limit for some time; 37: a spike that is given back in time.
 std::size_t stay_below(std::size_t mebibytes, int time_us) {

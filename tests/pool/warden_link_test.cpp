@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <boost/asio/executor_work_guard.hpp>
+
 #include "tests/pool/pool_test_support.hpp"
 
 namespace reeve::detail {
@@ -39,7 +41,10 @@ class Link : public testing::Test, public LinkEvents {
   }
 
   void on_report(const Report& report) override { reports.push_back(report); }
-  void on_warden_ended() override { ++ends; }
+  void on_warden_ended() override {
+    ++ends;
+    if (following) link.open(std::move(following), getppid());
+  }
 
   static Command command(MessageKind kind, std::uint32_t slot) {
     Command result{};
@@ -84,6 +89,7 @@ class Link : public testing::Test, public LinkEvents {
                               reinterpret_cast<Core*>(&stands_for_the_pool)};
   WardenLink link{*this, owner, context.get_executor(), async::QuietWait(context), mutex};
   os::UniqueFd warden_socket;
+  os::UniqueFd following;  // the socket of a warden that is started at the end of the first
   pid_t process = -1;
   std::vector<Report> reports;
   int ends = 0;
@@ -138,6 +144,24 @@ TEST_F(Link, a_tail_is_no_longer_than_its_frame) {
   ASSERT_GT(::send(warden_socket.get(), &report, sizeof report - process::tail_bytes + 5, 0), 0);
   EXPECT_TRUE(run_until([&] { return !reports.empty(); }));
   EXPECT_EQ(reports[0].tail_size, 5u);
+}
+
+TEST_F(Link, a_warden_that_follows_another_has_one_listener) {
+  int pair[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+  following = os::UniqueFd(pair[0]);
+  context.poll();  // the first is listened to
+  warden_socket = os::UniqueFd(pair[1]);
+  EXPECT_TRUE(run_until([&] { return ends == 1; }));
+  context.restart();
+  const auto work = boost::asio::make_work_guard(context);  // waiting for reports is none
+  while (context.poll() > 0) {
+  }
+  Report report{};
+  report.kind = MessageKind::exited;
+  ASSERT_GT(::send(warden_socket.get(), &report, report.frame_bytes(), 0), 0);
+  EXPECT_EQ(context.poll(), 1u) << "handlers for one report";
+  EXPECT_EQ(reports.size(), 1u);
 }
 
 TEST_F(Link, the_end_of_the_socket_is_the_end) {
