@@ -100,8 +100,8 @@ TEST(SplitMessage, HasNoDrawsOfALinkThatIsNotSplit) {
   const CausalLink link = simulated(1, 1);
   EXPECT_THROW(run_in(context, engine.infer_mechanism(link, options)), ConfigError);
   options.split = Split::never;
-  for (const auto& fit : run_in(context, engine.infer_mechanism(link, options)).fits())
-    EXPECT_EQ(fit.diagnostics.draws, 8000u);
+  const auto result = run_in(context, engine.infer_mechanism(link, options));
+  for (const auto& fit : result.fits()) EXPECT_EQ(fit.diagnostics.draws, 8000u);
 }
 
 }  // namespace
