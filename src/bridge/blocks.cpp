@@ -69,6 +69,15 @@ std::optional<BookingId> Books::draw(const Wish& wish) {
   return std::nullopt;
 }
 
+// What a requester may reserve at a time: its quota, as far as others keep nothing for themselves.
+std::int64_t Books::most_ahead(std::uint32_t requester) const {
+  auto most = static_cast<std::int64_t>(capacity_);
+  for (std::uint32_t other = 0; other < names_.size(); ++other) {
+    if (other != requester) most -= static_cast<std::int64_t>(floor_[other]);
+  }
+  return std::max<std::int64_t>(0, std::min(most, most_[requester]));
+}
+
 void Books::look_ahead() {
   if (!ahead_.empty()) return;
   const Time at = now();
@@ -84,14 +93,7 @@ void Books::look_ahead() {
   for (std::size_t s = 0; s < sites_.size(); ++s) {
     ahead_[s].set_capacity(static_cast<std::int64_t>(sites_[s].capacity));
   }
-  for (std::size_t r = 0; r < names_.size(); ++r) {
-    std::int64_t kept_for_others = 0;
-    for (std::size_t other = 0; other < names_.size(); ++other) {
-      if (other != r) kept_for_others += static_cast<std::int64_t>(floor_[other]);
-    }
-    const std::int64_t most = static_cast<std::int64_t>(capacity_) - kept_for_others;
-    promised_to_.emplace_back(std::max<std::int64_t>(0, std::min(most, most_[r])));
-  }
+  for (std::uint32_t r = 0; r < names_.size(); ++r) promised_to_.emplace_back(most_ahead(r));
 }
 
 alloc::Result<std::uint64_t> Books::reserve(std::uint32_t requester, std::size_t workers,

@@ -123,6 +123,9 @@ void Books::own_the_rest(std::size_t workers) {
 void Books::resize(const ResourceConfig& pool, std::size_t max_workers) {
   count_sites(pool, max_workers);
   if (has_quotas_) own_the_rest(max_workers);
+  for (std::uint32_t r = 0; r < promised_to_.size(); ++r) {
+    promised_to_[r].set_capacity(most_ahead(r));
+  }
 }
 
 bool Books::serves(std::uint32_t site, std::string_view device) const noexcept {

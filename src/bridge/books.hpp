@@ -146,6 +146,7 @@ class Books {
   void gather(Block& block);
   void end_block(std::map<std::uint64_t, Block>::iterator at);
   void look_ahead();
+  std::int64_t most_ahead(std::uint32_t requester) const;
 
   std::vector<std::string> names_;
   std::vector<std::int64_t> nominal_;  // per requester; -1: no quota

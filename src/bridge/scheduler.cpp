@@ -164,9 +164,11 @@ class Enlisted {
 
   void enqueue(async::Waiter<Permit>& waiter) {
     const std::lock_guard lock(state_.mutex_);
+    if (state_.closed_) leave();
     state_.check_open();
     const std::size_t most = state_.config_.waiter_count_max;
     if (!request_.was_queued && state_.enlisted_ > most) {
+      leave();
       throw PoolSaturatedError(
           fmt::format("{} requests wait already (waiter_count_max = {}); {}; slow the callers down "
                       "or raise the limit",

@@ -44,6 +44,10 @@ std::string Checkpoints::path(std::string_view mechanism, int round) const {
   return path;
 }
 
+std::string Checkpoints::pattern() const {
+  return fmt::format("{}/{}.*.checkpoint", folder_, link_);
+}
+
 std::optional<std::string> Checkpoints::read(std::string_view mechanism, int round) const {
   if (!enabled()) return std::nullopt;
   std::ifstream file(path(mechanism, round), std::ios::binary);

@@ -14,6 +14,8 @@ class Checkpoints {
   Checkpoints(std::string folder, std::string_view link);
   bool enabled() const noexcept { return !folder_.empty(); }
   std::string path(std::string_view mechanism, int round) const;
+  /// All files of the link, for a shell.
+  std::string pattern() const;
   /// What was last written for this fit and round.
   std::optional<std::string> read(std::string_view mechanism, int round) const;
   /// Replaces it at once or not at all, whenever the process dies. Errors: Error.

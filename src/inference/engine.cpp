@@ -29,15 +29,18 @@ asio::awaitable<WholeLink> whole_link(WorkerLease& worker, const Job& job, bool 
 }
 
 asio::awaitable<InferenceResult> sample_on(WorkerLease& worker, std::shared_ptr<const Job> job) {
-  auto call = whole_link(worker, *job, false);
-  WholeLink whole = co_await std::move(call);
-  co_return result_of(*job, std::move(whole.report), worker);
+  try {
+    auto call = whole_link(worker, *job, false);
+    WholeLink whole = co_await std::move(call);
+    co_return result_of(*job, std::move(whole.report), worker);
+  } catch (const RemoteError& error) {
+    rethrow_as_here(error);
+  }
 }
 
 asio::awaitable<InferenceResult> infer(ResourcePool pool, std::shared_ptr<const Job> job,
                                        std::chrono::milliseconds queue_time) {
-  // An early stop asks for all chains together.
-  const bool may_split = job->split != Split::never && job->settings.target_ess == 0;
+  const bool may_split = job->may_split();
   std::optional<InferenceResult> result;
   if (!may_split || job->split == Split::automatic) {
     const auto use = [job, may_split, &result](WorkerLease& worker) -> asio::awaitable<bool> {

@@ -21,52 +21,11 @@ namespace {
 
 using mcmc::Status;
 
-mcmc::Checks strict_checks() {
-  mcmc::Checks c;
-  c.rhat_limit = 1.02;
-  c.ess_per_chain = 50;
-  return c;
-}
 mcmc::Checks loose_checks() {
   mcmc::Checks c;
   c.rhat_limit = 1.05;
   c.ess_per_chain = 20;
   return c;
-}
-
-// The first option of a checkpoint that is not what is asked for now.
-std::optional<std::string> difference(const mcmc::SampleOptions& made,
-                                      const mcmc::SampleOptions& now) {
-  const auto differ = [](const char* name, auto a, auto b) {
-    return fmt::format("{} = {}, and now it is {}", name, a, b);
-  };
-  if (made.chains != now.chains) return differ("chains", made.chains, now.chains);
-  if (made.warmup != now.warmup) return differ("warmup", made.warmup, now.warmup);
-  if (made.draws != now.draws) return differ("draws", made.draws, now.draws);
-  if (made.seed != now.seed) return differ("seed", made.seed, now.seed);
-  if (made.target_accept != now.target_accept)
-    return differ("target_accept", made.target_accept, now.target_accept);
-  if (made.target_ess != now.target_ess)
-    return differ("target_ess", made.target_ess, now.target_ess);
-  return std::nullopt;
-}
-
-mcmc::SampleOptions sample_options(const FitSettings& settings, std::size_t candidate, int round) {
-  mcmc::SampleOptions o;
-  o.chains = settings.chains;
-  o.warmup = settings.warmup;
-  o.draws = settings.draws;
-  o.seed = settings.seed + 1000003 * candidate;
-  o.target_accept = settings.target_accept;
-  o.target_ess = settings.target_ess;
-  o.checks = strict_checks();
-  if (round > 1) {
-    o.draws *= 2;
-    o.warmup = std::max<std::size_t>(300, 2 * o.warmup);
-    o.target_accept = std::max(o.target_accept, 0.9);
-    o.seed += 500009;
-  }
-  return o;
 }
 
 bool cut(const Fit& fit) {
@@ -335,21 +294,6 @@ double score(const Fit& fit) {
 }
 bool is_behind(const Fit& fit, double highest, double margin) {
   return fit.of_data.se < 1 && score(fit) + 6 * fit.of_data.se < highest - margin;
-}
-
-mcmc::Sampler begin_sampling(const mcmc::Density& density, const Mechanism& mechanism,
-                             const FitSettings& settings, std::size_t candidate, int round,
-                             const Checkpoints& files) {
-  const mcmc::SampleOptions wanted = sample_options(settings, candidate, round);
-  const auto bytes = files.read(mechanism.name(), round);
-  if (!bytes) return mcmc::Sampler(density, wanted);
-  mcmc::Sampler sampler = mcmc::Sampler::resume(density, *bytes);
-  if (const auto other = difference(sampler.options(), wanted))
-    throw ConfigError(fmt::format(
-        "the checkpoint {} was made with {}; use the same options, or remove the file to start "
-        "anew",
-        files.path(mechanism.name(), round), *other));
-  return sampler;
 }
 
 namespace {

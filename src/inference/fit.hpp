@@ -17,9 +17,13 @@ struct NotSampled {};
 struct TooSlow {};
 
 class Checkpoints;
-/// A round of a candidate: from its file when there is one, otherwise from the beginning.
+/// A round of a candidate from the file of that name; nothing when there is no file.
 ///
-/// Errors: ConfigError for a file that was made with other options.
+/// Errors: ConfigError for a file of other data, or that was made with other options.
+std::optional<mcmc::Sampler> go_on_sampling(const mcmc::Density& density, std::string_view name,
+                                            const FitSettings& settings, std::size_t candidate,
+                                            int round, const Checkpoints& files);
+/// The same from the mechanism's file, otherwise from the beginning.
 mcmc::Sampler begin_sampling(const mcmc::Density& density, const Mechanism& mechanism,
                              const FitSettings& settings, std::size_t candidate, int round,
                              const Checkpoints& files);
@@ -78,6 +82,9 @@ double log_weight(const Fit& fit);
 double score(const Fit& fit);
 /// Even six errors up, the fit's score is more than `margin` below the highest.
 bool is_behind(const Fit& fit, double highest, double margin);
+
+/// What the checks ask of a fit that may matter.
+mcmc::Checks strict_checks();
 
 /// CPU time of this thread.
 double cpu_seconds();

@@ -16,6 +16,8 @@ struct Job {
   /// Fits the job into what a lease of such a pool may take. Draws that the memory cannot hold are
   /// a ConfigError, or, with a deadline of the user's own, fewer: "as many as there is room for".
   void limit(const ResourceConfig& pool);
+  /// An early stop asks for all chains together.
+  bool may_split() const { return split != Split::never && settings.target_ess == 0; }
   std::string task() const { return data.name.substr(0, 127); }
 
   LinkData data;
@@ -31,6 +33,9 @@ struct Job {
 /// About what a worker needs for a link: fits with their draws, the largest LOO, the data.
 ByteSize memory_needed(const LinkData& data, const std::vector<Mechanism>& candidates,
                        const FitSettings& settings);
+
+/// From within a handler: a ConfigError of a worker is one here, too; anything else goes on.
+[[noreturn]] void rethrow_as_here(const RemoteError& error);
 
 /// Leases a worker for `use(worker)`, again when the worker is lost or crashes, as often as the job
 /// allows.
@@ -51,6 +56,8 @@ auto with_retries(ResourcePool pool, std::shared_ptr<const Job> job,
       if (attempt >= job->retries) throw;
     } catch (const WorkerCrashedError&) {
       if (attempt >= job->retries) throw;
+    } catch (const RemoteError& error) {
+      rethrow_as_here(error);
     }
   }
 }

@@ -92,8 +92,8 @@ Piece sample_chain(LinkData data, MechanismRecord record, FitSettings settings, 
   const mcmc::Density density = density_of(data, Mechanism::from(record));
   Checkpoints files(settings.checkpoint_folder, data.name);
   const std::string name = file_of(record, chain);
-  const auto saved = files.read(name, place.round);
-  mcmc::Sampler sampler = mcmc::Sampler::resume(density, saved ? std::string_view(*saved) : warm);
+  auto saved = go_on_sampling(density, name, settings, place.candidate, place.round, files);
+  mcmc::Sampler sampler = saved ? std::move(*saved) : mcmc::Sampler::resume(density, warm);
   const mcmc::StopWhen stop = until(settings);
   const bool done =
       work(sampler, files, name, place.round, settings.checkpoint_every,
@@ -133,9 +133,10 @@ Verdict judge_sampled(LinkData data, std::vector<MechanismRecord> records, FitSe
   for (const auto& s : sampled) {
     verdict.report.cpu_seconds += s.cpu;
     if (verdict.report.deadline_reached) continue;
-    files.forget(records[s.place.candidate].name, s.place.round);
     for (std::size_t c = 0; c < s.chains.size(); ++c)
       files.forget(file_of(records[s.place.candidate], c), s.place.round);
+    // Last: a warm-up alone gives the same chains again.
+    files.forget(records[s.place.candidate].name, s.place.round);
   }
   return verdict;
 }

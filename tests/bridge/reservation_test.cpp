@@ -171,6 +171,33 @@ TEST(Reservation, OfADevice) {
   EXPECT_TRUE(turn->lease->device().starts_with("cuda:"));
 }
 
+TEST(Reservation, AResizeMovesWhatMayBeReserved) {
+  Shop shop(2, two());
+  const auto one = shop.scheduler->reserve("alice", 1, shop.in(100s), 1h);
+  run_in(shop.context, shop.scheduler->resize(8));
+  const auto six = shop.scheduler->reserve("alice", 6, shop.in(100s), 1h);
+  EXPECT_TRUE(six.status()) << "seven workers are free";
+  EXPECT_THROW((void)shop.scheduler->reserve("bob", 2, shop.in(100s), 1h),
+               bridge::ReservationRefusedError);
+  EXPECT_TRUE(shop.scheduler->reserve("bob", 1, shop.in(100s), 1h).status());
+}
+
+TEST(Reservation, AfterAShrinkWhatOthersKeepStaysTheirs) {
+  Shop shop(8, of({{"alice", 1, 0, WorkerQuota{2, bridge::unlimited, 0}}, {"bob"}}));
+  const auto one = shop.scheduler->reserve("bob", 1, shop.in(100s), 1h);
+  run_in(shop.context, shop.scheduler->resize(4));
+  EXPECT_THROW((void)shop.scheduler->reserve("bob", 2, shop.in(100s), 1h),
+               bridge::ReservationRefusedError)
+      << "two of four are alice's own";
+  const auto second = shop.scheduler->reserve("bob", 1, shop.in(100s), 1h);
+  const auto own = shop.scheduler->reserve("alice", 2, shop.in(100s), 1h);
+  EXPECT_TRUE(second.status() && own.status());
+  run_in(shop.context, shop.scheduler->resize(2));
+  EXPECT_THROW((void)shop.scheduler->reserve("bob", 1, shop.in(100s), 1h),
+               bridge::ReservationRefusedError)
+      << "more is promised than there is";
+}
+
 TEST(Reservation, BadInputIsNamed) {
   Shop shop(2, two());
   const auto expect = [&](auto reserve, const std::string& text) {

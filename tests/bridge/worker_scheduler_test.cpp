@@ -279,6 +279,7 @@ TEST(WorkerScheduler, TheQueueHasABound) {
   const auto error = turns[3]->error<PoolSaturatedError>();
   ASSERT_TRUE(error);
   EXPECT_THAT(error->what(), HasSubstr("2 requests wait already (waiter_count_max = 2)"));
+  EXPECT_EQ(shop.of("alice").waits.cancelled, 0U) << "it was refused: nobody cancelled it";
   turns[0]->give_back();
   shop.settle();
   EXPECT_TRUE(turns[1]->has());

@@ -326,6 +326,29 @@ TEST_F(EngineTest, AProgressThatThrowsCancelsTheLinksUnderWay) {
   expect_pool_works(context, pool);
 }
 
+TEST_F(EngineTest, AFileOfOtherOptionsIsRefusedAsInThisProcess) {
+  const auto folder =
+      std::filesystem::temp_directory_path() / ("reeve-refused-" + std::to_string(::getpid()));
+  InferOptions options = quick();
+  options.draws = 200'000;
+  options.deadline = 30ms;
+  options.checkpoint_folder = folder.string();
+  const CausalLink link = simulated(1, 1);
+  ASSERT_TRUE(infer_here(link, options).report().deadline_reached);
+  options.seed = 9;
+  const std::string here = text_of<ConfigError>([&] { infer_here(link, options); });
+  EXPECT_NE(here.find("seed = 1, and now it is 9"), std::string::npos) << here;
+  const auto on_a_lease = [&](ResourcePool of) -> asio::awaitable<InferenceResult> {
+    auto worker = co_await of.acquire_worker("mine");
+    auto result = co_await run_mcmc_sampling(worker, link, options);
+    co_return result;
+  };
+  const auto by_engine = [&] { run_in(context, engine.infer_mechanism(link, options)); };
+  EXPECT_EQ(text_of<ConfigError>(by_engine), here);
+  EXPECT_EQ(text_of<ConfigError>([&] { run_in(context, on_a_lease(pool)); }), here);
+  std::filesystem::remove_all(folder);
+}
+
 TEST_F(EngineTest, LinksOfOneNameCannotShareCheckpoints) {
   InferOptions options = quick();
   const std::vector<CausalLink> links{simulated(1, 1), simulated(1, 2), simulated(1, 1)};

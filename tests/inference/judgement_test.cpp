@@ -117,10 +117,21 @@ TEST(Judgement, CheckpointsOfOtherOptionsAreRefusedByName) {
     EXPECT_NE(text.find(c.name), std::string::npos) << text;
     EXPECT_NE(text.find(".checkpoint"), std::string::npos) << text;
   }
+  CausalLink other_data = simulated(1, 2);
+  other_data.name = name_of(simulated(1, 1));
+  const std::string text = text_of<ConfigError>([&] { infer_here(other_data, options); });
+  EXPECT_NE(text.find("other data"), std::string::npos) << text;
+  EXPECT_NE(text.find(folder.path.string() + "/linear%201.linear.1.checkpoint"), std::string::npos)
+      << text;
   // What says nothing about the draws may change.
   options.interval = 0.5;
   options.keep = KeepDraws::none;
   EXPECT_NO_THROW(infer_here(simulated(1, 1), options));
+  // Each candidate has a seed of its own; what is told is the user's.
+  std::filesystem::remove(folder.path / "linear%201.null.1.checkpoint");
+  options.seed = 9;
+  const std::string of_linear = text_of<ConfigError>([&] { infer_here(simulated(1, 1), options); });
+  EXPECT_NE(of_linear.find("seed = 1, and now it is 9"), std::string::npos) << of_linear;
 }
 
 std::string lack_of_prediction(const InferenceResult& result) {

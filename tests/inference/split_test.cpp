@@ -2,9 +2,12 @@
 #include <reeve/inference/engine.hpp>
 
 #include <signal.h>
+#include <sys/inotify.h>
 
+#include <array>
 #include <atomic>
 #include <filesystem>
+#include <reeve/os/fd.hpp>
 #include <set>
 
 #include "inference/fit.hpp"
@@ -164,6 +167,82 @@ TEST_F(SplitTest, KilledPiecesGoOnToTheSameBytes) {
   EXPECT_TRUE(draws_of(*result) == whole) << killed.size() << " kills";
   EXPECT_TRUE(std::filesystem::is_empty(folder)) << "a link that is done leaves no checkpoints";
   std::filesystem::remove_all(folder);
+}
+
+struct Folder {
+  explicit Folder(const char* name)
+      : path(std::filesystem::temp_directory_path() / (name + std::to_string(::getpid()))) {
+    std::filesystem::create_directories(path);
+  }
+  Folder(const Folder&) = delete;
+  ~Folder() { std::filesystem::remove_all(path); }
+  std::filesystem::path path;
+};
+
+bool is_of_a_chain(const std::string& file) {
+  return file.find("%23") != std::string::npos;
+}
+
+// What the user removes when the warm-up's file is refused leaves the files of its chains.
+TEST_F(SplitTest, ChainsOfOtherOptionsAreRefusedByName) {
+  const Folder folder("reeve-split-options-");
+  InferOptions options = quick();
+  options.split = Split::always;
+  options.draws = 200'000;
+  options.deadline = 1s;
+  options.checkpoint_folder = folder.path.string();
+  const CausalLink link = simulated(1, 1);
+  ASSERT_TRUE(run_in(context, engine.infer_mechanism(link, options)).report().deadline_reached);
+  std::size_t of_chains = 0;
+  for (const auto& file : std::filesystem::directory_iterator(folder.path)) {
+    const bool chain = is_of_a_chain(file.path().string());
+    of_chains += chain;
+    if (!chain) std::filesystem::remove(file);
+  }
+  EXPECT_EQ(of_chains, 2u * 4);
+  options.deadline = 20s;
+  struct Change {
+    const char* name;
+    void (*change)(InferOptions&);
+  };
+  for (const Change& c : {Change{"seed = 1, and now it is 9", [](InferOptions& o) { o.seed = 9; }},
+                          Change{"draws = 200000", [](InferOptions& o) { o.draws = 100'000; }},
+                          Change{"warmup = 0", [](InferOptions& o) { o.warmup = 500; }}}) {
+    InferOptions other = options;
+    c.change(other);
+    const std::string text =
+        text_of<ConfigError>([&] { run_in(context, engine.infer_mechanism(link, other)); });
+    EXPECT_NE(text.find(c.name), std::string::npos) << text;
+    EXPECT_TRUE(is_of_a_chain(text)) << text;
+    EXPECT_NE(text.find(folder.path.string() + "/linear%201.*.checkpoint"), std::string::npos)
+        << "it says which files to remove: " << text;
+    for (const auto& file : std::filesystem::directory_iterator(folder.path))
+      if (!is_of_a_chain(file.path().string())) std::filesystem::remove(file);
+  }
+}
+
+// Chains without their warm-up would be begun anew by whoever goes on; a warm-up alone is no harm.
+TEST_F(SplitTest, AWarmUpIsForgottenAfterItsChains) {
+  const Folder folder("reeve-split-order-");
+  const os::UniqueFd watch(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+  ASSERT_GE(::inotify_add_watch(watch.get(), folder.path.c_str(), IN_DELETE), 0);
+  InferOptions options = quick();
+  options.split = Split::always;
+  options.checkpoint_folder = folder.path.string();
+  run_in(context, engine.infer_mechanism(simulated(1, 1), options));
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path));
+  alignas(inotify_event) std::array<char, 1 << 14> bytes{};
+  const ssize_t count = ::read(watch.get(), bytes.data(), bytes.size());
+  std::vector<bool> of_chains;
+  for (ssize_t at = 0; at < count;) {
+    const auto* event = reinterpret_cast<const inotify_event*>(bytes.data() + at);
+    of_chains.push_back(is_of_a_chain(event->name));
+    at += static_cast<ssize_t>(sizeof *event + event->len);
+  }
+  const std::vector<bool> each{true, true, true, true, false};
+  std::vector<bool> expected = each;
+  expected.insert(expected.end(), each.begin(), each.end());
+  EXPECT_EQ(of_chains, expected);
 }
 
 TEST_F(SplitTest, WhatAPieceThrowsEndsTheLink) {

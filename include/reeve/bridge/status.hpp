@@ -15,7 +15,7 @@ namespace reeve::bridge {
 struct WaitFigures {
   std::uint64_t granted = 0;
   std::uint64_t timed_out = 0;
-  std::uint64_t cancelled = 0;
+  std::uint64_t cancelled = 0;        ///< by their callers; a refusal is none
   std::chrono::nanoseconds total{0};  ///< of those granted
   std::chrono::nanoseconds longest{0};
 };

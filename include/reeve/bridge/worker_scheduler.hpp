@@ -102,7 +102,8 @@ class WorkerScheduler {
                             Clock::time_point start, std::chrono::nanoseconds duration,
                             const char* device = nullptr);
 
-  /// Changes the pool's max_workers and the ledger with it; use it instead of the pool's own.
+  /// Changes the pool's max_workers, the ledger and what each may reserve; use it instead of the
+  /// pool's own. Reservations stay.
   /// Errors: ConfigError (out of range, or less than all nominal quotas), and the pool's.
   boost::asio::awaitable<void> resize(std::size_t max_workers);
 

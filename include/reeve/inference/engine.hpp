@@ -29,7 +29,8 @@ class LinkOutcome {
 /// Samples every candidate for `link` on a worker that you hold, and compares them.
 ///
 /// Cancellation: kills the worker, as for any call.
-/// Errors:       ConfigError for bad input, before the worker is used; those of WorkerLease::run.
+/// Errors:       ConfigError for bad input, before the worker is used, and for a checkpoint file of
+///               other data or options; those of WorkerLease::run.
 /// Lifetime:     copies the link and the options; `worker` must live until the result is there.
 boost::asio::awaitable<InferenceResult> run_mcmc_sampling(WorkerLease& worker,
                                                           const CausalLink& link,
@@ -45,8 +46,8 @@ class BayesianInferenceEngine {
   /// A time limit (options.deadline, or 60 % of the lease) keeps the draws: the fits say
   /// `deadline`. Only a worker that is stuck beyond it is killed by its lease.
   /// Cancellation: ends the wait for a worker, or the worker.
-  /// Errors:       ConfigError for bad input, before any worker is asked for; those of
-  ///               acquire_worker and of WorkerLease::run.
+  /// Errors:       ConfigError for bad input, before any worker is asked for, and for a checkpoint
+  ///               file of other data or options; those of acquire_worker and of WorkerLease::run.
   boost::asio::awaitable<InferenceResult> infer_mechanism(const CausalLink& link,
                                                           const InferOptions& options = {});
 

@@ -30,10 +30,11 @@ struct FitSettings {
   std::size_t chains = 4;  ///< 2 to 64
   std::size_t warmup = 0;  ///< per chain; 0: 150, or 10 per parameter
   /// Per chain, in the first round; 100 to 10,000,000. A draw takes 56 bytes and 16 for each
-  /// parameter, in every candidate. Draws that the pool's worker_memory (or `memory`) or
-  /// message_max cannot hold are a ConfigError before a worker is used; with a `deadline` of yours
-  /// there are as many as time and memory allow, and a fit that memory ended says so in its
-  /// reasons.
+  /// parameter, in every candidate; where fits may be run again (`rounds`), 168 and 32. In messages
+  /// it takes 56 and 8, times 3 where fits may be run again: all draws of a link that may be split,
+  /// and those that are kept. Draws that the pool's worker_memory (or `memory`) or message_max
+  /// cannot hold are a ConfigError before a worker is used; with a `deadline` of yours there are as
+  /// many as time and memory allow, and a fit that memory ended says so in its reasons.
   std::size_t draws = 250;
   std::size_t rounds = 3;  ///< 1: one try; 2: a fit that fails its checks is done by importance
                            ///< sampling around its chains, and when the weights are bad run
