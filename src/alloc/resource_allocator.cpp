@@ -150,6 +150,7 @@ class ResourceAllocator::Cycle {
  public:
   explicit Cycle(ResourceAllocator& a) : a_(a), m_(*a.manager_), tree_(a.capacity()) {
     (void)m_.cleanup_expired_reservations();
+    drop_windows();  // before anybody is judged by what he has
     view_ = {m_.now(), a.capacity(), {}, &m_.ledger().quotas()};
     done_.assign(a.waiting_.size(), 0);
     for (std::size_t i = 0; i < a.waiting_.size(); ++i) add(i);
@@ -157,7 +158,6 @@ class ResourceAllocator::Cycle {
   }
 
   CycleReport run() {
-    drop_windows();
     if (a_.policy_.shares) {
       by_share();
     } else {

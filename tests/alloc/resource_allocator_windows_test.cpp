@@ -88,6 +88,24 @@ TEST_F(Windows, AWindowOfAnotherThatWasEndedIsNoneAnyMore) {
   EXPECT_FALSE(allocator.find(high)->has_window);
 }
 
+// A window that has begun, and no cycle since.
+TEST_F(Windows, OnesOwnWindowIsNoUsageOfOnes) {
+  ResourceAllocator fair(manager, FairPolicy(0), {.rule = QueueRule::reserve});
+  const auto blocker = manager.create_reservation("x", want(1000, 0, 100 * second)).value();
+  const auto first = fair.submit("a", want(600, 0, 100 * second)).value();
+  (void)fair.schedule();
+  ASSERT_TRUE(fair.find(first)->has_window);
+  clock.advance(std::chrono::seconds(100));
+  (void)manager.release_reservation(blocker);
+  EXPECT_EQ(free(), cores(400));
+  ContentionDetector detector;
+  EXPECT_TRUE(detector.measure(fair).empty()) << "600 of 1000, not 1200";
+  (void)fair.submit("b", want(600, 0, 100 * second)).value();
+  const auto report = fair.schedule();
+  ASSERT_EQ(report.granted.size(), 1u);
+  EXPECT_EQ(report.granted[0].ticket, first);
+}
+
 // Every live reservation is a grant or the window of somebody who waits; in the end nothing is
 // left.
 class Life {

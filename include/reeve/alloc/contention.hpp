@@ -40,9 +40,9 @@ struct Contention {
   std::uint64_t id = 0;
   DimId dim = 0;
   std::vector<Constraint> where;  ///< the class: what the waiting demands insist on
-  std::int64_t demand = 0;        ///< in use by anybody, and waiting
-  std::int64_t supply = 0;        ///< capacity that accepts work
-  std::int64_t unmet = 0;         ///< waiting, beyond what is free
+  std::int64_t demand = 0;  ///< in use by anybody, and waiting; a window of who waits is no use
+  std::int64_t supply = 0;  ///< capacity that accepts work
+  std::int64_t unmet = 0;   ///< waiting, beyond what is free
   Severity severity = Severity::none;
   Time since = 0;
   std::vector<Ticket> waiting;  ///< those that ask for it, in order of arrival
