@@ -56,12 +56,20 @@ const std::vector<Contention>& ContentionDetector::measure(const ResourceAllocat
   for (auto& c : now) {
     const auto asked = c.demand;
     std::int64_t used = 0;
+    std::vector<char> in_class(manager.resource_count(), 0);
     for (std::size_t r = 0; r < manager.resource_count(); ++r) {
       const auto& account = manager.ledger().resources()[r];
       if (!account.open || account.removed) continue;
       if (first_unmet(manager.resource(static_cast<ResourceId>(r)).capabilities, c.where)) continue;
       c.supply += account.capacity[c.dim];
       used += account.balance.held[c.dim] + account.balance.committed[c.dim];
+      in_class[r] = 1;
+    }
+    for (const auto& entry : allocator.waiting()) {
+      const auto* own = entry.has_window ? manager.find(entry.window) : nullptr;
+      if (!own || !own->started) continue;
+      for (const auto& line : own->lines)
+        if (in_class[static_cast<std::size_t>(line.resource)]) used -= line.amount[c.dim];
     }
     if (__builtin_add_overflow(asked, used, &c.demand)) c.demand = INT64_MAX;
     c.unmet = std::max<std::int64_t>(0, c.demand - c.supply);

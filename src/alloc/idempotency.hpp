@@ -17,6 +17,9 @@ inline std::uint64_t mix(std::uint64_t h, ReservationId id) {
   return mix(mix(h, id.slot), id.generation);
 }
 
+/// Distinguishes requests under one key. What only says who evicted whom (identity) is left out.
+std::uint64_t digest_of(std::string_view requester, const Request& request);
+
 }  // namespace detail
 
 /// Runs `verb` unless `key` has an answer already; only success is an answer.

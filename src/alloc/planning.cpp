@@ -110,15 +110,20 @@ Result<std::vector<Line>> ReservationManager::plan(const Request& request, Strat
                                                    std::span<const ReservationId> without,
                                                    std::span<const ReservationId> shrunk) {
   settle();
+  return plan_in(request, strategy, without, shrunk, window_of(request));
+}
+
+Result<std::vector<Line>> ReservationManager::plan_in(const Request& request, Strategy strategy,
+                                                      std::span<const ReservationId> without,
+                                                      std::span<const ReservationId> shrunk,
+                                                      Window window) {
   if (auto ok = validate_request(request, strategy); !ok) return ok.refusal();
   for (const auto& ids : {without, shrunk})
     for (const auto& id : ids)
       if (!find(id)) return refuse_ended(id);
-  const Time start = std::max(request.not_before, now());
-  const Time end = request.duration > forever - start ? forever : start + request.duration;
   look_at(shrunk, Seen::least);
   look_at(without, Seen::gone);
-  auto ok = make_plan(request, strategy, {start, end});
+  auto ok = make_plan(request, strategy, window);
   std::vector<Line> lines = plan_;
   clear_plan();
   look_at(without, Seen::whole);
@@ -127,9 +132,12 @@ Result<std::vector<Line>> ReservationManager::plan(const Request& request, Strat
   return lines;
 }
 
-Result<Time> ReservationManager::earliest(const Request& request, Strategy strategy) {
+Result<Time> ReservationManager::earliest(const Request& request, Strategy strategy,
+                                          std::span<const ReservationId> without) {
   settle();
   if (auto ok = validate_request(request, strategy); !ok) return ok.refusal();
+  for (const auto& id : without)
+    if (!find(id)) return refuse_ended(id);
   std::vector<Time> instants{std::max(request.not_before, now())};
   for (const auto& r : slots_) {
     if (terminal(r.state) || r.overrun || r.end == forever) continue;
@@ -138,16 +146,19 @@ Result<Time> ReservationManager::earliest(const Request& request, Strategy strat
   }
   std::sort(instants.begin(), instants.end());
   instants.erase(std::unique(instants.begin(), instants.end()), instants.end());
-  Result<void> first;
+  Result<Time> answer = Refusal{};
+  look_at(without, Seen::gone);
   for (std::size_t i = 0; i < instants.size(); ++i) {
     const Time end =
         request.duration > forever - instants[i] ? forever : instants[i] + request.duration;
     auto ok = make_plan(request, strategy, {instants[i], end});
     clear_plan();
-    if (ok) return instants[i];
-    if (i == 0) first = ok;
+    if (ok) answer = instants[i];
+    if (ok) break;
+    if (i == 0) answer = ok.refusal();
   }
-  return first.refusal();
+  look_at(without, Seen::whole);
+  return answer;
 }
 
 }  // namespace reeve::alloc

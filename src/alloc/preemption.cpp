@@ -2,6 +2,7 @@
 #include "reeve/alloc/preemption.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "alloc/fraction.hpp"
 
@@ -64,7 +65,10 @@ std::vector<ReservationId> candidates(const ReservationManager& manager, const R
   QuotaTree quotas = manager.ledger().quotas();
   Amounts total;
   for (const auto& account : manager.ledger().resources()) total += account.capacity;
+  if (const auto* own = manager.find(rules.window); own && own->quota != QuotaId::none)
+    quotas.charge(own->quota, Amounts{} - amount_of(*own));
   auto all = manager.live();
+  std::erase(all, rules.window);
   const auto key = [&](ReservationId id) {
     const auto& r = *manager.find(id);
     return std::tuple(!borrows(quotas, r.quota), r.priority, -r.created);
@@ -96,13 +100,17 @@ std::vector<ReservationId> candidates(const ReservationManager& manager, const R
 
 bool EvictionHistory::may_evict(std::uint64_t taker, std::uint64_t victim) const {
   if (taker == 0 || victim == 0) return true;
+  if (victim == taker) return false;
+  if (!evicted_.contains(victim)) return true;
+  std::set<std::uint64_t> seen{victim};
   std::vector<std::uint64_t> reach{victim};
   for (std::size_t i = 0; i < reach.size(); ++i) {
-    if (reach[i] == taker) return false;
     const auto at = evicted_.find(reach[i]);
     if (at == evicted_.end()) continue;
-    for (auto next : at->second)
-      if (std::find(reach.begin(), reach.end(), next) == reach.end()) reach.push_back(next);
+    for (auto next : at->second) {
+      if (next == taker) return false;
+      if (seen.insert(next).second) reach.push_back(next);
+    }
   }
   return true;
 }
@@ -124,14 +132,19 @@ void EvictionHistory::forget(std::uint64_t identity) {
 
 Result<std::vector<ReservationId>> find_victims(ReservationManager& manager, const Request& request,
                                                 const PreemptionRules& rules, Strategy strategy) {
-  auto now = manager.plan(request, strategy);
+  std::vector<ReservationId> gone;
+  if (manager.find(rules.window)) gone.push_back(rules.window);
+  const auto own = static_cast<std::ptrdiff_t>(gone.size());
+  auto now = manager.plan(request, strategy, gone);
   if (now) return std::vector<ReservationId>{};
   if (now.refusal().code != Code::busy && now.refusal().code != Code::quota_exceeded &&
       now.refusal().code != Code::affinity)
     return now.refusal();
   const auto all = candidates(manager, request, rules);
   const auto fits = [&](std::span<const ReservationId> without) {
-    return manager.plan(request, strategy, without).has_value();
+    gone.erase(gone.begin() + own, gone.end());
+    gone.insert(gone.end(), without.begin(), without.end());
+    return manager.plan(request, strategy, gone).has_value();
   };
   // More victims never hurt, but for "near" rules, which need what they name.
   const bool monotone = std::none_of(request.affinity.begin(), request.affinity.end(),

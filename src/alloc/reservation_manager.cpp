@@ -20,9 +20,10 @@ Time after(Time at, Time by) {
 
 using detail::mix;
 
-// Distinguishes requests under one idempotency key.
-std::uint64_t digest(std::string_view requester, const Request& r) {
-  std::uint64_t h = detail::digest_start;
+}  // namespace
+
+std::uint64_t detail::digest_of(std::string_view requester, const Request& r) {
+  std::uint64_t h = digest_start;
   const auto text = [&](std::string_view s) {
     for (unsigned char c : s) h = mix(h, c);
     h = mix(h, s.size());
@@ -47,7 +48,7 @@ std::uint64_t digest(std::string_view requester, const Request& r) {
     }
     for (auto p : d.preferred) h = mix(h, static_cast<std::uint64_t>(p));
   }
-  h = mix(mix(h, static_cast<std::uint64_t>(r.quota)), r.identity);
+  h = mix(h, static_cast<std::uint64_t>(r.quota));
   h = mix(h, static_cast<std::uint64_t>(r.priority));
   h = mix(h, static_cast<std::uint64_t>(r.spread));
   text(r.spread_domain);
@@ -60,8 +61,6 @@ std::uint64_t digest(std::string_view requester, const Request& r) {
   return mix(mix(h, static_cast<std::uint64_t>(r.not_before)),
              static_cast<std::uint64_t>(r.duration));
 }
-
-}  // namespace
 
 ReservationManager::ReservationManager(Dimensions dims, const Clock& clock, ManagerOptions options)
     : dims_(std::move(dims)),
@@ -102,13 +101,20 @@ void ReservationManager::post(ReservationId id, const Line& line, const Amounts&
 
 void ReservationManager::add_timer(Timer timer) {
   if (timer.at == forever) return;
-  if (timers_.size() > 64 && timers_.size() > 4 * (slots_.size() - free_slots_.size())) {
-    std::erase_if(timers_,
-                  [&](const Timer& t) { return slots_[t.id.slot].generation != t.id.generation; });
-    std::make_heap(timers_.begin(), timers_.end(), std::greater<>{});
-  }
+  if (timers_.size() > 64 && timers_.size() > 4 * live_count()) drop_stale_timers();
   timers_.push_back(timer);
   std::push_heap(timers_.begin(), timers_.end(), std::greater<>{});
+}
+
+// What is left is one deadline and one start or end for each live reservation.
+void ReservationManager::drop_stale_timers() {
+  std::erase_if(timers_, [&](const Timer& t) {
+    const Reservation& r = slots_[t.id.slot];
+    return r.generation != t.id.generation || (t.kind == at_deadline && t.at != r.deadline) ||
+           (t.kind == at_end && t.at != r.end) || (t.kind == at_start && r.started);
+  });
+  std::sort(timers_.begin(), timers_.end());  // ascending is a heap too
+  timers_.erase(std::unique(timers_.begin(), timers_.end()), timers_.end());
 }
 
 ReservationId ReservationManager::open_slot(std::string_view requester, const Request& request,
@@ -284,29 +290,46 @@ Refusal ReservationManager::refuse_ended(ReservationId id) const {
   return {.code = Code::wrong_state, .subject = to_string(*how)};
 }
 
+std::uint64_t ReservationManager::question(std::string_view requester, const Request& request,
+                                           Strategy strategy, std::optional<Time> ttl) const {
+  auto h = mix(detail::digest_of(requester, request), static_cast<std::uint64_t>(strategy));
+  h = mix(h, rule_ != nullptr);
+  return mix(mix(h, ttl.has_value()), static_cast<std::uint64_t>(ttl.value_or(0)));
+}
+
 Result<ReservationId> ReservationManager::create_reservation(std::string_view requester,
                                                              const Request& request,
                                                              Strategy strategy,
                                                              std::optional<Time> ttl) {
-  auto id = request.key.empty() ? try_create(requester, request, strategy, ttl)
-                                : once<ReservationId>(request.key, digest(requester, request), [&] {
-                                    return try_create(requester, request, strategy, ttl);
-                                  });
+  const auto create = [&] { return try_create(requester, request, strategy, ttl); };
+  auto id =
+      request.key.empty()
+          ? create()
+          : once<ReservationId>(request.key, question(requester, request, strategy, ttl), create);
   if (!id) ++counts_.refused[static_cast<std::size_t>(id.refusal().code)];
   return id;
 }
 
 Result<ReservationId> ReservationManager::replace(std::span<const ReservationId> victims,
                                                   std::string_view requester,
-                                                  const Request& request, Strategy strategy) {
-  if (request.key.empty()) return do_replace(victims, requester, request, strategy);
-  auto mark = mix(digest(requester, request), 'p');
-  for (auto v : victims) mark = mix(mark, v);
-  return once<ReservationId>(request.key, mark, [&] {
-    Request plain = request;
-    plain.key.clear();
-    return do_replace(victims, requester, plain, strategy);
-  });
+                                                  const Request& request, Strategy strategy,
+                                                  std::span<const ReservationId> shrunk,
+                                                  std::span<const ReservationId> released) {
+  const auto replace = [&] {
+    return do_replace(victims, requester, request, strategy, shrunk, released);
+  };
+  if (request.key.empty()) return replace();
+  auto mark = mix(question(requester, request, strategy, {}), 'p');
+  for (const auto& ids : {victims, shrunk, released}) {
+    mark = mix(mark, ids.size());
+    for (const auto& id : ids) mark = mix(mark, id);
+  }
+  return once<ReservationId>(request.key, mark, replace);
+}
+
+ReservationManager::Window ReservationManager::window_of(const Request& request) const {
+  const Time start = std::max(request.not_before, now());
+  return {start, after(start, request.duration)};
 }
 
 Result<ReservationId> ReservationManager::try_create(std::string_view requester,
@@ -316,8 +339,7 @@ Result<ReservationId> ReservationManager::try_create(std::string_view requester,
   if (ttl && *ttl <= 0)
     return Refusal{.code = Code::invalid_request, .subject = "the time to live must be positive"};
   if (auto ok = validate_request(request, strategy); !ok) return ok.refusal();
-  const Time start = std::max(request.not_before, now());
-  const Window window{start, after(start, request.duration)};
+  const Window window = window_of(request);
   if (auto ok = make_plan(request, strategy, window); !ok) {
     clear_plan();
     return ok.refusal();

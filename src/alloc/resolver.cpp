@@ -11,6 +11,11 @@ Refusal cannot(const char* why) {
   return {.code = Code::busy, .subject = why};
 }
 
+std::vector<ReservationId> window_of(const ResourceAllocator::Entry& entry) {
+  if (!entry.has_window) return {};
+  return {entry.window};
+}
+
 Amounts amount_of(const Reservation& r, bool excess) {
   Amounts sum;
   for (const auto& line : r.lines) sum += excess ? line.amount - line.least : line.amount;
@@ -36,7 +41,7 @@ Result<ResolutionPlan> Resolver::plan(const Contention& event, Resolution how) {
   plan.beneficiary = first.ticket;
   switch (how) {
     case Resolution::wait: {
-      const auto at = manager.earliest(first.request, options_.strategy);
+      const auto at = manager.earliest(first.request, options_.strategy, window_of(first));
       if (!at) return at.refusal();
       plan.until = *at;
       break;
@@ -47,6 +52,7 @@ Result<ResolutionPlan> Resolver::plan(const Contention& event, Resolution how) {
     case Resolution::preempt: {
       PreemptionRules rules = options_.preemption;
       rules.history = &allocator_->evictions();
+      rules.window = first.has_window ? first.window : ReservationId{};
       auto victims = find_victims(manager, first.request, rules, options_.strategy);
       if (!victims) return victims.refusal();
       plan.victims = std::move(*victims);
@@ -56,7 +62,7 @@ Result<ResolutionPlan> Resolver::plan(const Contention& event, Resolution how) {
       if (auto ok = plan_scale(event, plan); !ok) return ok.refusal();
       break;
     case Resolution::redistribute:
-      if (auto ok = plan_redistribute(first.request, plan); !ok) return ok.refusal();
+      if (auto ok = plan_redistribute(first, plan); !ok) return ok.refusal();
       break;
   }
   plan.version = allocator_->version();
@@ -87,18 +93,21 @@ Result<void> Resolver::plan_scale(const Contention& event, ResolutionPlan& plan)
   return {};
 }
 
-Result<void> Resolver::plan_redistribute(const Request& request, ResolutionPlan& plan) {
+Result<void> Resolver::plan_redistribute(const ResourceAllocator::Entry& entry,
+                                         ResolutionPlan& plan) {
   auto& manager = allocator_->manager();
+  const auto own = window_of(entry);
   auto elastic = manager.live();
-  std::erase_if(elastic,
-                [&](ReservationId id) { return amount_of(*manager.find(id), true).is_zero(); });
+  std::erase_if(elastic, [&](ReservationId id) {
+    return amount_of(*manager.find(id), true).is_zero() || std::count(own.begin(), own.end(), id);
+  });
   std::sort(elastic.begin(), elastic.end(), [&](ReservationId a, ReservationId b) {
     const auto& x = *manager.find(a);
     const auto& y = *manager.find(b);
     return std::tuple(x.priority, -x.created, b) < std::tuple(y.priority, -y.created, a);
   });
   const auto fits = [&](std::span<const ReservationId> shrunk) {
-    return manager.plan(request, options_.strategy, {}, shrunk).has_value();
+    return manager.plan(entry.request, options_.strategy, own, shrunk).has_value();
   };
   if (!fits(elastic)) return cannot("elastic reservations give too little");
   plan.shrink = std::move(elastic);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "alloc/idempotency.hpp"
 #include "reeve/alloc/share_tree.hpp"
 
 namespace reeve::alloc {
@@ -43,24 +44,48 @@ const ResourceAllocator::Entry* ResourceAllocator::find(Ticket ticket) const {
 }
 
 Result<Ticket> ResourceAllocator::submit(std::string_view requester, Request request) {
+  const auto digest = request.key.empty() ? 0 : detail::digest_of(requester, request);
+  if (const auto known = keys_.find(request.key); known != keys_.end()) {
+    if (known->second.digest == digest) return known->second.ticket;
+    return Refusal{.code = Code::key_conflict, .subject = request.key};
+  }
   if (waiting_.size() >= options_.waiting_max)
     return Refusal{.code = Code::busy, .subject = "the queue is full"};
-  if (!request.key.empty())
-    for (const auto& e : waiting_)
-      if (e.request.key == request.key)
-        return Refusal{.code = Code::key_conflict, .subject = request.key};
   if (auto now = manager_->plan(request); !now && !can_mend(now.refusal())) return now.refusal();
   const auto ticket = static_cast<Ticket>(next_ticket_++);
   request.identity = static_cast<std::uint64_t>(ticket);
+  if (!request.key.empty()) {
+    keys_.emplace(request.key, Known{digest, ticket, {}});
+    key_of_.emplace(ticket, std::move(request.key));
+    request.key.clear();
+  }
   waiting_.push_back({ticket, std::string(requester), std::move(request), manager_->now()});
+  forget_keys();
   ++changes_;
   return ticket;
+}
+
+// The oldest go first; those of who waits stay.
+void ResourceAllocator::forget_keys() {
+  for (auto at = key_of_.begin(); keys_.size() > options_.remembered && at != key_of_.end();) {
+    if (find(at->first)) {
+      ++at;
+      continue;
+    }
+    keys_.erase(at->second);
+    at = key_of_.erase(at);
+  }
 }
 
 Result<void> ResourceAllocator::withdraw(Ticket ticket) {
   const Entry* e = find(ticket);
   if (!e) return not_waiting();
   if (e->has_window) (void)manager_->release_reservation(e->window);
+  evictions_.forget(e->request.identity);
+  if (const auto key = key_of_.find(ticket); key != key_of_.end()) {
+    keys_.erase(key->second);
+    key_of_.erase(key);
+  }
   waiting_.erase(waiting_.begin() + (e - waiting_.data()));
   ++changes_;
   return {};
@@ -76,6 +101,8 @@ void ResourceAllocator::forget_ended() {
 
 void ResourceAllocator::remember(Entry entry, ReservationId id) {
   if (running_.size() > 64 && running_.size() > 2 * manager_->live_count()) forget_ended();
+  if (const auto key = key_of_.find(entry.ticket); key != key_of_.end())
+    keys_.at(key->second).granted = id;
   running_.emplace(id, std::move(entry));
 }
 
@@ -85,17 +112,15 @@ Result<ReservationId> ResourceAllocator::grant_by_preemption(Ticket ticket,
                                                              Strategy strategy) {
   const Entry* e = find(ticket);
   if (!e) return not_waiting();
-  if (auto lines = manager_->plan(e->request, strategy, victims, shrunk); !lines)
-    return lines.refusal();
-  for (auto id : shrunk)
-    if (auto done = manager_->shrink_to_least(id); !done) return done.refusal();
-  Request request = e->request;
-  request.key.clear();
-  auto id = manager_->replace(victims, e->requester, request, strategy);
+  const std::span<const ReservationId> window(&e->window, e->has_window ? 1 : 0);
+  auto id = manager_->replace(victims, e->requester, e->request, strategy, shrunk, window);
   if (!id) return id.refusal();
   if (options_.confirm) (void)manager_->confirm_reservation(*id).has_value();
   Entry taken = *e;
+  taken.has_window = false;
   waiting_.erase(waiting_.begin() + (e - waiting_.data()));
+  for (auto& other : waiting_)
+    if (other.has_window && !manager_->find(other.window)) other.has_window = false;
   for (auto victim : victims) {
     const auto at = running_.find(victim);
     if (at == running_.end()) continue;
@@ -125,6 +150,7 @@ class ResourceAllocator::Cycle {
  public:
   explicit Cycle(ResourceAllocator& a) : a_(a), m_(*a.manager_), tree_(a.capacity()) {
     (void)m_.cleanup_expired_reservations();
+    drop_windows();  // before anybody is judged by what he has
     view_ = {m_.now(), a.capacity(), {}, &m_.ledger().quotas()};
     done_.assign(a.waiting_.size(), 0);
     for (std::size_t i = 0; i < a.waiting_.size(); ++i) add(i);
@@ -132,7 +158,6 @@ class ResourceAllocator::Cycle {
   }
 
   CycleReport run() {
-    drop_windows();
     if (a_.policy_.shares) {
       by_share();
     } else {
@@ -201,8 +226,11 @@ class ResourceAllocator::Cycle {
     auto id = m_.create_reservation(e.requester, e.request, a_.policy_.placement);
     if (!id) return refuse(i, id.refusal());
     if (a_.options_.confirm) (void)m_.confirm_reservation(*id);
+    const Reservation* made = m_.find(*id);
+    if (!made)
+      return refuse(i, {.code = Code::wrong_state, .subject = "ended before it was confirmed"});
     Amounts got;
-    for (const auto& line : m_.find(*id)->lines) got += line.amount;
+    for (const auto& line : made->lines) got += line.amount;
     users_[p.user].usage += got;
     ++users_[p.user].tasks;
     charged_ = got;
@@ -226,7 +254,6 @@ class ResourceAllocator::Cycle {
     if (!at) return std::nullopt;
     Request ahead = e.request;
     ahead.not_before = *at;
-    ahead.key.clear();
     auto id = m_.create_reservation(e.requester, ahead, a_.policy_.placement);
     if (!id) return std::nullopt;
     (void)m_.confirm_reservation(*id);
@@ -337,12 +364,14 @@ CycleReport ResourceAllocator::schedule() {
 
 Result<ReservationId> ResourceAllocator::allocate(std::string_view requester,
                                                   const Request& request) {
+  const auto last = next_ticket_;
   auto ticket = submit(requester, request);
   if (!ticket) return ticket.refusal();
+  if (!find(*ticket)) return keys_.at(request.key).granted;
   auto report = schedule();
   for (const auto& g : report.granted)
     if (g.ticket == *ticket) return g.reservation;
-  (void)withdraw(*ticket);
+  if (next_ticket_ != last) (void)withdraw(*ticket);
   for (auto& w : report.waiting)
     if (w.ticket == *ticket && !w.behind_other) return std::move(w.why);
   return Refusal{.code = Code::invalid_request, .subject = "others that wait go first"};

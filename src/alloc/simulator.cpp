@@ -9,6 +9,9 @@ namespace reeve::alloc {
 
 namespace {
 
+// Of submits, and of all runs one after the other; the sum of both is well within 64 bits.
+constexpr Time latest = INT64_MAX / 4;
+
 Result<void> check(std::span<const Job> jobs, const SimulatorOptions& o) {
   const auto no = [](const char* why) {
     return Refusal{.code = Code::invalid_request, .subject = why};
@@ -25,6 +28,7 @@ Result<void> check(std::span<const Job> jobs, const SimulatorOptions& o) {
       o.replan == Replan::compress)
     return no("compress needs identified placement");
   Time last = INT64_MIN;
+  Time total = 0;
   for (const Job& j : jobs) {
     if (j.size > o.processors)
       return Refusal{.code = Code::infeasible,
@@ -38,6 +42,11 @@ Result<void> check(std::span<const Job> jobs, const SimulatorOptions& o) {
       return Refusal{.code = Code::malformed,
                      .subject = "job " + std::to_string(j.id) + " is out of submit order"};
     last = j.submit;
+    // One after the other, after the last submit: nothing ends later.
+    if (__builtin_add_overflow(total, std::max(j.run, j.estimate), &total) || total > latest ||
+        j.submit > latest || j.submit < -latest)
+      return Refusal{.code = Code::overflow,
+                     .subject = "the time at which job " + std::to_string(j.id) + " may end"};
   }
   return {};
 }
@@ -48,7 +57,7 @@ void measure(std::span<const Job> jobs, std::int32_t processors, Replay& r) {
   Time last = INT64_MIN;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     const double wait = double(r.jobs[i].start - jobs[i].submit) / 1e6;
-    const double run = double(jobs[i].run) / 1e6;
+    const double run = double(r.jobs[i].finish - r.jobs[i].start) / 1e6;
     r.mean_wait += wait;
     r.max_wait = std::max(r.max_wait, wait);
     r.mean_bounded_slowdown += std::max(1.0, (wait + run) / std::max(run, 10.0));

@@ -137,10 +137,12 @@ class Counted {
 
   void conservative(Time now) {
     profile_.reset(now, free_);
-    for (const auto& r : expected_) profile_.release(r.expected, jobs_[r.job].size);
+    // A job that outlived its estimate runs on: it may end at the next instant, not now.
+    for (const auto& r : expected_)
+      profile_.release(std::max(r.expected, now + 1), jobs_[r.job].size);
     for (auto j : queue_) {
       const auto at = profile_.first_fit(jobs_[j].size, jobs_[j].estimate);
-      const bool starts = profile_.at(at) == now;
+      const bool starts = profile_.at(at) == now && jobs_[j].size <= free_;
       profile_.take(at, jobs_[j].size, jobs_[j].estimate);
       if (!starts) continue;
       start(j, now);

@@ -45,6 +45,12 @@ Time to_ticks(double seconds_value) {
   return static_cast<Time>(std::llround(seconds_value * 1e6));
 }
 
+std::string shortest(double value) {
+  std::array<char, 32> text;
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
+  return std::string(text.data(), end);
+}
+
 }  // namespace
 
 Result<Trace> read_swf(std::istream& in, SwfOptions options) {
@@ -80,14 +86,16 @@ Result<Trace> read_swf(std::istream& in, SwfOptions options) {
     const std::size_t source = field[wanted] > 0 ? wanted : 11 - wanted;
     const double size = field[source];
     if (size > 1e9) return malformed(number, source, "too many processors");
+    if (size > 0 && size != std::floor(size))
+      return malformed(number, source, "not a whole number of processors: " + shortest(size));
     if (field[3] <= 0 || size <= 0) {
       ++trace.skipped;
       continue;
     }
     Job job{.id = static_cast<std::int64_t>(field[0]),
             .submit = to_ticks(field[1]),
-            .run = to_ticks(field[3]),
-            .estimate = to_ticks(field[8] > 0 ? field[8] : field[3]),
+            .run = std::max<Time>(1, to_ticks(field[3])),
+            .estimate = std::max<Time>(1, to_ticks(field[8] > 0 ? field[8] : field[3])),
             .size = static_cast<std::int32_t>(size)};
     if (options.estimate_at_least_run) job.estimate = std::max(job.estimate, job.run);
     trace.jobs.push_back(job);

@@ -128,31 +128,46 @@ Result<void> ReservationManager::do_cancel(ReservationId id) {
 
 Result<ReservationId> ReservationManager::do_replace(std::span<const ReservationId> victims,
                                                      std::string_view requester,
-                                                     const Request& request, Strategy strategy) {
+                                                     const Request& request, Strategy strategy,
+                                                     std::span<const ReservationId> shrunk,
+                                                     std::span<const ReservationId> released) {
   settle();
-  for (const auto& v : victims)
-    if (!find(v)) return refuse_ended(v);
-  if (auto lines = plan(request, strategy, victims); !lines) return lines.refusal();
+  std::vector<ReservationId> gone(victims.begin(), victims.end());
+  gone.insert(gone.end(), released.begin(), released.end());
+  const Window window = window_of(request);
+  // From here on the clock is not looked at: what fits by this plan is what is made.
+  auto lines = plan_in(request, strategy, gone, shrunk, window);
+  if (!lines) return lines.refusal();
   for (const auto& v : victims)
     if (find(v)) finish(v, State::preempted);
-  auto id = create_reservation(requester, request, strategy);
+  for (const auto& r : released)
+    if (find(r)) finish(r, State::released);
+  for (const auto& s : shrunk)
+    if (find(s)) (void)give_excess(s);
+  plan_.assign(lines->begin(), lines->end());
+  const auto id = open_slot(requester, request, window, options_.ttl);
+  clear_plan();
   start_due();
   return id;
 }
 
 Result<Amounts> ReservationManager::do_shrink(ReservationId id) {
   settle();
-  Reservation* r = live_record(id);
-  if (!r) return refuse_ended(id);
+  if (!find(id)) return refuse_ended(id);
+  const Amounts freed = give_excess(id);
+  start_due();
+  return freed;
+}
+
+Amounts ReservationManager::give_excess(ReservationId id) {
   Amounts freed;
-  for (auto& line : r->lines) {
+  for (auto& line : slots_[id.slot].lines) {
     const Amounts excess = line.amount - line.least;
     if (excess.is_zero()) continue;
     post(id, line, Amounts{} - excess);
     line.amount = line.least;
     freed += excess;
   }
-  start_due();
   return freed;
 }
 

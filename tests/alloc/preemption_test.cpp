@@ -75,6 +75,34 @@ TEST(Preemption, HistoryHasNoCircles) {
   EXPECT_EQ(h.size(), 0u);
 }
 
+TEST(Preemption, HistoryOfManyEvictionsIsSearchedOnce) {
+  EvictionHistory h;
+  const std::uint64_t n = 200'000;  // a look at all before for each would be 20 billion
+  for (std::uint64_t i = 0; i < n; ++i) h.record(1, 2 + i);
+  for (std::uint64_t i = 0; i < 1000; ++i) h.record(2 + i, n + 5);
+  EXPECT_TRUE(h.may_evict(n + 9, 1));
+  EXPECT_FALSE(h.may_evict(n + 5, 1));
+  EXPECT_FALSE(h.may_evict(n + 1, 1));
+}
+
+TEST(Preemption, AWindowOfOnesOwnIsNeitherInTheWayNorAVictim) {
+  World w({100});
+  const auto q = w.manager.add_quota({.name = "q", .nominal = Limits::of(0, 100)}).value();
+  const auto low = w.manager.create_reservation("a", want(100, 0, Time{50})).value();
+  auto r = want(100, 5, q);
+  r.duration = 100;
+  auto ahead = r;
+  ahead.priority = 1;
+  ahead.not_before = w.manager.now() + 50;
+  const auto window = w.manager.create_reservation("b", ahead).value();
+  EXPECT_EQ(find_victims(w.manager, r, {.lower_priority = false, .window = window}).refusal().code,
+            Code::busy);
+  EXPECT_EQ(find_victims(w.manager, r, {.window = window}).value(), (std::vector{low}));
+  (void)w.manager.release_reservation(low);
+  EXPECT_TRUE(find_victims(w.manager, r, {.window = window}).value().empty());
+  EXPECT_NE(w.manager.find(window), nullptr);
+}
+
 // I15: leaving out any victim, the request does not fit.
 TEST(PreemptionProperty, VictimsAreMinimalInTenThousandCases) {
   std::uint64_t x = 99;

@@ -235,6 +235,29 @@ TEST(ReservationManager, ExtendOnlyIntoFreeTime) {
   EXPECT_EQ(w.manager.extend_reservation(a, 0).refusal().code, Code::invalid_request);
 }
 
+TEST(ReservationManager, ExtendingForEverKeepsFewTimers) {
+  World w({100, 100});
+  const auto held = w.manager.create_reservation("a", want(60)).value();
+  auto r = want(30, 0, 100);
+  const auto confirmed = w.manager.create_reservation("b", r).value();
+  ASSERT_TRUE(w.manager.confirm_reservation(confirmed));
+  std::size_t most = 0;
+  for (int i = 0; i < 100'000; ++i) {
+    w.pass(i % 3);
+    ASSERT_TRUE(w.manager.extend_reservation(held, 200 + i % 2));  // also twice the same instant
+    ASSERT_TRUE(w.manager.extend_reservation(confirmed, 1 + i % 2));
+    most = std::max(most, w.manager.timer_count());
+  }
+  EXPECT_LE(most, 65u);
+  w.pass(199);
+  EXPECT_EQ(w.manager.cleanup_expired_reservations(), 0u);
+  w.pass(2);
+  EXPECT_EQ(w.manager.cleanup_expired_reservations(), 1u);
+  w.pass(1'000'000);
+  (void)w.manager.cleanup_expired_reservations();
+  EXPECT_TRUE(w.manager.find(confirmed)->overrun);
+}
+
 TEST(ReservationManager, ReplaceIsOneTransaction) {
   World w;
   auto a = w.manager.create_reservation("a", want(60)).value();

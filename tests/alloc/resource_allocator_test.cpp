@@ -148,6 +148,18 @@ TEST(ResourceAllocator, BadRequestsNeverQueue) {
   EXPECT_EQ(w.allocator.withdraw(t).refusal().code, Code::invalid_request);
 }
 
+TEST(ResourceAllocator, WhoLeavesLeavesNoEvictionsBehind) {
+  World w({cores(10)});
+  ASSERT_TRUE(w.allocator.submit("b", want(cores(10), 1)));
+  const auto b = w.allocator.schedule().granted.at(0);
+  const auto a = w.allocator.submit("a", want(cores(10), 2)).value();
+  const ReservationId victims[] = {b.reservation};
+  ASSERT_TRUE(w.allocator.grant_by_preemption(a, victims));
+  EXPECT_EQ(w.allocator.evictions().size(), 1u);
+  ASSERT_TRUE(w.allocator.withdraw(b.ticket));
+  EXPECT_EQ(w.allocator.evictions().size(), 0u);
+}
+
 TEST(ResourceAllocator, QuotaHoldsBackByName) {
   World w({cores(10)}, QuotaPolicy());
   auto r = want(cores(6));

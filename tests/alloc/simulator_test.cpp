@@ -140,14 +140,16 @@ TEST(SimulatorPublished, BatsimConservativeEveryStartAndMachineSet) {
   EXPECT_LT(batsim_matches(file, Backfill::conservative, Replan::rebuild), 801u);
 }
 
-std::vector<Job> random_jobs() {
+// How far estimates lie above the run, in seconds; below it when negative.
+std::vector<Job> random_jobs(int least_slack = 0) {
   std::vector<Job> jobs;
   Time at = 0;
   const auto n = *rc::gen::inRange(1, 60);
   for (int i = 0; i < n; ++i) {
     at += seconds(*rc::gen::inRange(0, 20));
     const auto run = seconds(*rc::gen::inRange(1, 60));
-    jobs.push_back({i, at, run, run + seconds(*rc::gen::inRange(0, 40)), *rc::gen::inRange(1, 9)});
+    const auto estimate = std::max(seconds(1), run + seconds(*rc::gen::inRange(least_slack, 40)));
+    jobs.push_back({i, at, run, estimate, *rc::gen::inRange(1, 9)});
   }
   return jobs;
 }
@@ -160,14 +162,16 @@ void check_capacity(const std::vector<Job>& jobs, const Replay& r, int processor
     RC_ASSERT(used <= processors);
   }
   for (std::size_t i = 0; i < jobs.size(); ++i) RC_ASSERT(r.jobs[i].start >= jobs[i].submit);
+  RC_ASSERT(r.utilisation <= 1 + 1e-9);
 }
 
-RC_GTEST_PROP(Simulator, EveryRuleRespectsCapacityAndArrival, ()) {
-  const auto jobs = random_jobs();
+void check_every_rule(const std::vector<Job>& jobs) {
   for (auto backfill : {Backfill::none, Backfill::easy, Backfill::conservative})
     for (auto order : {Order::fcfs, Order::sjf, Order::f1})
       check_capacity(
           jobs, simulate(jobs, {.processors = 8, .order = order, .backfill = backfill}).value(), 8);
+  check_capacity(jobs,
+                 simulate(jobs, {.processors = 8, .placement = Placement::identified}).value(), 8);
   for (auto replan : {Replan::rebuild, Replan::compress})
     check_capacity(jobs,
                    simulate(jobs, {.processors = 8,
@@ -181,6 +185,30 @@ RC_GTEST_PROP(Simulator, EveryRuleRespectsCapacityAndArrival, ()) {
       simulate(jobs, {.processors = 8, .backfill = Backfill::shadow_once, .one_at_a_time = true})
           .value(),
       8);
+}
+
+RC_GTEST_PROP(Simulator, EveryRuleRespectsCapacityAndArrival, ()) {
+  check_every_rule(random_jobs());
+}
+
+RC_GTEST_PROP(Simulator, AlsoWhereJobsOutliveTheirEstimates, ()) {
+  check_every_rule(random_jobs(-60));
+}
+
+TEST(Simulator, AJobThatOutlivesItsEstimateKeepsItsProcessors) {
+  const std::vector<Job> jobs{{1, 0, seconds(100), seconds(10), 9},
+                              {2, seconds(20), seconds(5), seconds(5), 10}};
+  for (auto backfill : {Backfill::none, Backfill::easy, Backfill::conservative}) {
+    const auto r = simulate(jobs, {.processors = 10, .backfill = backfill}).value();
+    EXPECT_EQ(r.jobs[1].start, seconds(100));
+  }
+  const auto killed = simulate(jobs, {.processors = 10,
+                                      .backfill = Backfill::conservative,
+                                      .placement = Placement::identified})
+                          .value();
+  EXPECT_EQ(killed.jobs[0].finish, seconds(10)) << "identified jobs end at their estimates";
+  EXPECT_EQ(killed.jobs[1].start, seconds(20));
+  EXPECT_DOUBLE_EQ(killed.utilisation, (90.0 + 50) / 250);
 }
 
 RC_GTEST_PROP(Simulator, IdentifiedMachinesNeverOverlap, ()) {
@@ -209,6 +237,15 @@ TEST(Simulator, RefusesWhatItCannotReplay) {
   EXPECT_EQ(simulate(jobs, {.processors = 8}).refusal().code, Code::malformed);
   EXPECT_EQ(simulate(jobs, {.processors = 8, .one_at_a_time = true}).refusal().code,
             Code::invalid_request);
+  const std::vector<Job> endless(12, {3, 0, seconds(1'000'000'000'000), 1, 8});
+  EXPECT_EQ(simulate(std::span(endless).first(2), {.processors = 8})->jobs[1].finish,
+            seconds(2'000'000'000'000));
+  EXPECT_EQ(simulate(endless, {.processors = 8}).refusal().code, Code::overflow);
+  EXPECT_EQ(
+      simulate(std::vector<Job>{{4, INT64_MAX - 1, 1, 1, 1}}, {.processors = 8}).refusal().code,
+      Code::overflow);
+  EXPECT_EQ(simulate(std::vector<Job>{{5, INT64_MIN, 1, 1, 1}}, {.processors = 8}).refusal().code,
+            Code::overflow);
 }
 
 }  // namespace

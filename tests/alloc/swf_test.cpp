@@ -34,6 +34,12 @@ TEST(Swf, ReadsHeadersCommentsFractionsAndUnknowns) {
 TEST(Swf, MalformedLinesNameLineFieldAndReason) {
   EXPECT_EQ(read("; x\n1 2 3 abc 5\n").refusal().why(),
             "line 2, field 4 (run time): not a usable number: abc");
+  EXPECT_EQ(read("1 2 3 4 0.5\n").refusal().why(),
+            "line 1, field 5 (processors used): not a whole number of processors: 0.5");
+  EXPECT_EQ(read("1 2 3 4 -1 5 6 2.5\n").refusal().why(),
+            "line 1, field 8 (processors requested): not a whole number of processors: 2.5");
+  EXPECT_EQ(read("1 2 3 1e-9 4\n")->jobs[0].run, 1) << "a job that ran has a length";
+  EXPECT_EQ(read("1 2 3 4 4 -1 -1 -1 1e-9\n")->jobs[0].estimate, seconds(4));
   EXPECT_EQ(read("1 2 3\n").refusal().why(),
             "line 1, field 4 (run time): missing; at least five fields are needed");
   EXPECT_EQ(read("1 -5 3 4 5\n").refusal().code, Code::malformed);

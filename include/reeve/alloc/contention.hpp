@@ -40,9 +40,9 @@ struct Contention {
   std::uint64_t id = 0;
   DimId dim = 0;
   std::vector<Constraint> where;  ///< the class: what the waiting demands insist on
-  std::int64_t demand = 0;        ///< in use by anybody, and waiting
-  std::int64_t supply = 0;        ///< capacity that accepts work
-  std::int64_t unmet = 0;         ///< waiting, beyond what is free
+  std::int64_t demand = 0;  ///< in use by anybody, and waiting; a window of who waits is no use
+  std::int64_t supply = 0;  ///< capacity that accepts work
+  std::int64_t unmet = 0;   ///< waiting, beyond what is free
   Severity severity = Severity::none;
   Time since = 0;
   std::vector<Ticket> waiting;  ///< those that ask for it, in order of arrival
@@ -110,7 +110,8 @@ class Resolver {
   explicit Resolver(ResourceAllocator& allocator, ResolverOptions options = {})
       : allocator_(&allocator), options_(options) {}
 
-  /// The beneficiary is the waiting request of highest priority, then of earliest arrival.
+  /// The beneficiary is the waiting request of highest priority, then of earliest arrival. A window
+  /// that is booked ahead for it is in nobody's way: it goes when the plan is applied.
   /// Errors: invalid_request (nobody waits any more); busy when this resolution cannot help: no
   ///         known end (wait), no eligible victims (preempt), nothing elastic (redistribute), no
   ///         resource of the class to copy or too many needed (scale).
@@ -122,7 +123,7 @@ class Resolver {
 
  private:
   Result<void> plan_scale(const Contention& event, ResolutionPlan& plan) const;
-  Result<void> plan_redistribute(const Request& request, ResolutionPlan& plan);
+  Result<void> plan_redistribute(const ResourceAllocator::Entry& entry, ResolutionPlan& plan);
   Result<void> apply_replacing(const ResolutionPlan& plan, Evidence& evidence);
   Result<void> apply_scale(const ResolutionPlan& plan, Evidence& evidence);
 

@@ -15,7 +15,7 @@ namespace reeve::alloc {
 class EvictionHistory {
  public:
   /// False when `victim` evicted `taker`, directly or through others.
-  /// Cost: O(recorded evictions).
+  /// Cost: O(n log n) for n evictions that `victim` made, directly or through others.
   bool may_evict(std::uint64_t taker, std::uint64_t victim) const;
   void record(std::uint64_t taker, std::uint64_t victim);
   /// Drops a request that ended for good.
@@ -37,6 +37,8 @@ struct PreemptionRules {
   bool fair_share = false;
   /// Spares those that evicted the request before; null: no memory.
   const EvictionHistory* history = nullptr;
+  /// The request's own window ahead, if it has one: judged as if it were gone, and no victim.
+  ReservationId window{};
 };
 
 /// The reservations to end so that `request` fits, in the order they were chosen: borrowers first,

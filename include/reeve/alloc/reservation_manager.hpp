@@ -56,8 +56,10 @@ struct ManagerCounts {
 /// Every verb first settles what the clock made due: holds expire, windows begin and end. A window
 /// that ends without release goes on ("overrun") until it is released, and what was booked behind
 /// it starts late instead of twice. A refused verb changes nothing. A verb with an idempotency
-/// key that succeeded once returns that answer again and does nothing; the same key with
-/// other arguments is key_conflict.
+/// key that succeeded once returns that answer again and does nothing, whatever became of it since;
+/// the same key with other arguments is key_conflict. Strategy and time to live are arguments; so
+/// is whether a placement rule was given (but not which one: functions cannot be compared).
+/// Request::identity is none.
 ///
 /// Threads: one at a time.
 class ReservationManager {
@@ -129,11 +131,14 @@ class ReservationManager {
   /// Errors: wrong_state unless held, unknown_reservation.
   Result<void> cancel_reservation(ReservationId id, std::string_view key = {});
 
-  /// Ends `victims` and creates `request` in their place, or changes nothing.
+  /// Ends `victims` (preempted) and `released`, shrinks every elastic line of `shrunk` to its
+  /// least, and creates `request` in their place; or changes nothing.
   /// With a key in the request, a repeated call returns the first answer.
-  /// Errors: those of create_reservation, and of victims that are not live.
+  /// Errors: those of create_reservation, and of ids that are not live.
   Result<ReservationId> replace(std::span<const ReservationId> victims, std::string_view requester,
-                                const Request& request, Strategy strategy = Strategy::balanced);
+                                const Request& request, Strategy strategy = Strategy::balanced,
+                                std::span<const ReservationId> shrunk = {},
+                                std::span<const ReservationId> released = {});
 
   /// Shrinks every elastic line of `id` to its least.
   /// Errors: wrong_state, unknown_reservation.
@@ -149,9 +154,12 @@ class ReservationManager {
                                  std::span<const ReservationId> without = {},
                                  std::span<const ReservationId> shrunk = {});
 
-  /// The first instant at which `request` fits, given what is known of the ends of windows.
-  /// Errors: busy when no known end helps, and those of create_reservation.
-  Result<Time> earliest(const Request& request, Strategy strategy = Strategy::balanced);
+  /// The first instant at which `request` fits, given what is known of the ends of windows, if
+  /// `without` were gone.
+  /// Errors: busy when no known end helps, and those of create_reservation; of ids that are not
+  /// live.
+  Result<Time> earliest(const Request& request, Strategy strategy = Strategy::balanced,
+                        std::span<const ReservationId> without = {});
 
   /// State, also of the last ended ones.
   /// Errors: unknown_reservation; wrong_state for one that ended too long ago to know how.
@@ -176,6 +184,10 @@ class ReservationManager {
   Time now() const { return clock_->now().time_since_epoch().count(); }
 
   const ManagerCounts& counts() const noexcept { return counts_; }
+  /// Instants that settling waits for. When one is added to more than 64, and more than four for
+  /// each live reservation, those that mean nothing any more go: however often reservations are
+  /// extended, their number follows that of the live ones.
+  std::size_t timer_count() const noexcept { return timers_.size(); }
 
   /// Sums all live reservations again and compares resources, owners and quotas.
   Audit audit() const;
@@ -206,24 +218,34 @@ class ReservationManager {
   void finish(ReservationId id, State how);
   void remember_end(ReservationId id, State how);
   void add_timer(Timer timer);
+  void drop_stale_timers();
   std::uint32_t intern_owner(std::string_view name);
   Result<void> do_confirm(ReservationId id);
   Result<void> do_extend(ReservationId id, Time by);
   Result<ReleaseOutcome> do_release(ReservationId id, std::span<const Line> part);
   Result<void> do_cancel(ReservationId id);
   Result<Amounts> do_shrink(ReservationId id);
+  Amounts give_excess(ReservationId id);
   Result<ReservationId> do_replace(std::span<const ReservationId> victims,
                                    std::string_view requester, const Request& request,
-                                   Strategy strategy);
+                                   Strategy strategy, std::span<const ReservationId> shrunk,
+                                   std::span<const ReservationId> released);
   Column column_of(const Reservation& r) const;
   void post(ReservationId id, const Line& line, const Amounts& delta);
   Result<ReservationId> try_create(std::string_view requester, const Request& request,
                                    Strategy strategy, std::optional<Time> ttl);
+  Window window_of(const Request& request) const;
+  // What a key stands for.
+  std::uint64_t question(std::string_view requester, const Request& request, Strategy strategy,
+                         std::optional<Time> ttl) const;
   ReservationId open_slot(std::string_view requester, const Request& request, Window window,
                           Time ttl);
 
   // Planning (placement.cpp): fills plan_ and leaves the accounts as they are.
   Result<void> validate_request(const Request& request, Strategy strategy) const;
+  Result<std::vector<Line>> plan_in(const Request& request, Strategy strategy,
+                                    std::span<const ReservationId> without,
+                                    std::span<const ReservationId> shrunk, Window window);
   Result<void> make_plan(const Request& request, Strategy strategy, Window window);
   Result<void> place_gang(const Request& request, Strategy strategy, Window window, bool least,
                           std::int64_t only_domain);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "reeve/alloc/policy.hpp"
@@ -31,6 +32,7 @@ struct AllocatorOptions {
   std::size_t depth = 1;
   std::size_t waiting_max = 65536;  ///< a longer queue refuses new requests
   bool confirm = true;              ///< grants are confirmed at once; else they are holds
+  std::size_t remembered = 65536;   ///< idempotency keys kept, beside those of who waits
 };
 
 /// What became of the queue in one cycle.
@@ -68,16 +70,24 @@ class ResourceAllocator {
   const Policy& policy() const noexcept { return policy_; }
 
   /// Appends to the queue.
+  ///
+  /// A key in the request stands for one ticket: whoever repeats the call gets it again and queues
+  /// nothing, whether the request still waits, was granted, was evicted (it waits again under that
+  /// ticket) or has ended. Who wants the same once more takes another key; withdraw() sets a key
+  /// free. Keys of this queue are apart from those of the manager, which sees none of them.
+  ///
   /// Errors: those of create_reservation that no waiting can mend; busy when the queue is full;
-  ///         key_conflict (a waiting request has the same key).
+  ///         key_conflict (the key stands for another requester or request).
   Result<Ticket> submit(std::string_view requester, Request request);
 
-  /// Leaves the queue. Errors: invalid_request (not waiting).
+  /// Leaves the queue; its key and its evictions are forgotten.
+  /// Errors: invalid_request (not waiting).
   Result<void> withdraw(Ticket ticket);
 
   /// Ends reservations that this allocator granted, puts their requests back into the queue under
   /// their old tickets, and grants `ticket` in their place: all of it, or nothing. `shrunk` give
-  /// the elastic part of theirs.
+  /// the elastic part of theirs. A window booked ahead for `ticket` is given back and is not in its
+  /// way; victims may be windows of others, which get new ones in the next cycle.
   /// Errors: invalid_request (not waiting), and those of ReservationManager::replace.
   Result<ReservationId> grant_by_preemption(Ticket ticket, std::span<const ReservationId> victims,
                                             std::span<const ReservationId> shrunk = {},
@@ -89,14 +99,16 @@ class ResourceAllocator {
   /// Cost: O(waiting * log waiting) comparisons and one placement per request tried.
   CycleReport schedule();
 
-  /// One request, in turn with those that wait: granted now, or refused and not queued.
+  /// One request, in turn with those that wait: granted now, or refused and not queued. With a key
+  /// that stands for a granted request it returns that reservation, ended or not; one that waits is
+  /// tried and goes on waiting.
   /// Errors: those of submit and create_reservation; invalid_request when others go first.
   Result<ReservationId> allocate(std::string_view requester, const Request& request);
 
   struct Entry {
     Ticket ticket{};
     std::string requester;
-    Request request;
+    Request request;  ///< without its key
     Time submitted = 0;
     ReservationId window{};  ///< booked ahead by QueueRule::reserve
     bool has_window = false;
@@ -126,10 +138,19 @@ class ResourceAllocator {
   AllocatorOptions options_;
   void remember(Entry entry, ReservationId id);
   void forget_ended();
+  void forget_keys();
+
+  struct Known {
+    std::uint64_t digest = 0;
+    Ticket ticket{};
+    ReservationId granted{};  // last
+  };
 
   std::vector<Entry> waiting_;
   std::map<ReservationId, Entry> running_;  // granted, to be queued again when evicted
   EvictionHistory evictions_;
+  std::unordered_map<std::string, Known> keys_;
+  std::map<Ticket, std::string> key_of_;
   std::uint64_t next_ticket_ = 1;
   std::uint64_t changes_ = 0;
 };

@@ -27,7 +27,8 @@ enum class Backfill : std::uint8_t {
 
 enum class Placement : std::uint8_t {
   counted,     ///< processors are alike; only their number matters
-  identified,  ///< each has a number; the lowest free ones are taken, and a job keeps the same ones
+  identified,  ///< each has a number; the lowest free ones are taken, and a job keeps the same
+               ///< ones; it ends at its estimate, where counted ones run on
 };
 
 /// What conservative backfill does with its reservations.
@@ -67,10 +68,13 @@ struct Replay {
 /// Same input, same answer on every compiler; ties go to the earlier submit, then the earlier
 /// position.
 ///
+/// A job that runs longer than estimated keeps its processors until it ends: never are more busy
+/// than there are.
+///
 /// Errors: invalid_request (no processors; conservative or easy with one_at_a_time; identified
-/// without
-///         easy or conservative), infeasible (a job larger than the machine), malformed (jobs not
-///         in submit order).
+///         without easy or conservative), infeasible (a job larger than the machine), malformed
+///         (jobs without size or time, or not in submit order), overflow (submits, or all runs
+///         together, beyond 73,000 years).
 /// Cost:   per event O(queue * running) counted, O(queue * slots * processors / 64) identified.
 Result<Replay> simulate(std::span<const Job> jobs, const SimulatorOptions& options);
 

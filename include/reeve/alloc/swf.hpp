@@ -32,9 +32,9 @@ struct SwfOptions {
   enum class Size : std::uint8_t { used, requested } size = Size::used;
 };
 
-/// Reads up to 18 fields a line; `;` starts a comment; -1 means unknown; fractions are allowed;
-/// missing trailing fields count as -1. Jobs that
-/// never ran are skipped and counted.
+/// Reads up to 18 fields a line; `;` starts a comment; -1 means unknown; missing trailing fields
+/// count as -1. Times may have fractions and are rounded to microseconds, to one at least; numbers
+/// of processors are whole. Jobs that never ran are skipped and counted.
 ///
 /// Errors: malformed, naming line number, field and reason.
 Result<Trace> read_swf(std::istream& in, SwfOptions options = {});
