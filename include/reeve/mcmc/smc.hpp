@@ -67,9 +67,8 @@ class SmcSampler {
 /// Moves particles from N(0, scale^2 I) to the density through tempered distributions, by
 /// random-walk Metropolis with the particles' covariance. The reference must overlap all modes.
 ///
-/// Errors: ConfigError for a fault in the options. A stop returns the islands that are complete,
-/// and
-///         so does an island that was given up; run.diagnostics().reasons then says so.
+/// Errors: ConfigError for a fault in the options. A stop, and an island that is given up, return
+///         the islands that are complete; run.diagnostics() says why.
 /// Cost:   about particles * islands * temperatures * 10 evaluations without gradient.
 /// Source: Del Moral, Doucet, Jasra (2006); adaptive temperatures by bisection on the ESS.
 SmcResult sample_smc(const Density& density, const SmcOptions& options = {},
