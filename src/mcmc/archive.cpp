@@ -40,8 +40,7 @@ Reader open_checkpoint(std::string_view bytes, std::string_view magic, const Den
   std::uint64_t sum = 0, print = 0;
   std::memcpy(&sum, bytes.data() + bytes.size() - sizeof sum, sizeof sum);
   bytes.remove_suffix(sizeof sum);
-  if (sum != hash(bytes))
-    throw ConfigError("the checkpoint is damaged: its checksum does not fit; start anew");
+  if (sum != hash(bytes)) damaged("its checksum does not fit");
   Reader reader{bytes.substr(magic.size())};
   reader(print);
   if (print != fingerprint(density))

@@ -15,6 +15,10 @@
 
 namespace reeve::mcmc::detail {
 
+[[noreturn]] inline void damaged(const char* how) {
+  throw ConfigError(std::string("the checkpoint is damaged: ") + how + "; start anew");
+}
+
 struct Writer {
   std::string bytes;
   template <class T>
@@ -46,7 +50,7 @@ struct Counter {
 struct Reader {
   std::string_view bytes;
   void take(void* to, std::size_t count) {
-    if (bytes.size() < count) throw ConfigError("the checkpoint ends too early; it is damaged");
+    if (bytes.size() < count) damaged("it ends too early");
     if (count > 0) std::memcpy(to, bytes.data(), count);
     bytes.remove_prefix(count);
   }
@@ -55,12 +59,19 @@ struct Reader {
   void operator()(T& x) {
     take(&x, sizeof x);
   }
+  void operator()(bool& x) {
+    char byte = 0;
+    take(&byte, 1);
+    x = byte != 0;
+  }
+  void end() const {
+    if (!bytes.empty()) damaged("something follows its end");
+  }
   template <class T>
   void operator()(std::vector<T>& x) {
     std::size_t count = 0;
     take(&count, sizeof count);
-    if (count > bytes.size() / sizeof(T))
-      throw ConfigError("the checkpoint is damaged: a length is too large");
+    if (count > bytes.size() / sizeof(T)) damaged("a length is too large");
     x.resize(count);
     take(x.data(), count * sizeof(T));
   }
@@ -93,12 +104,13 @@ inline void visit_chain(Reader& archive, Chain& chain) {
   archive(chain.q);
   std::size_t count = 0;
   archive(count);
-  if (count > archive.bytes.size() / sizeof(double))
-    throw ConfigError("the checkpoint is damaged: a length is too large");
+  if (count > archive.bytes.size() / sizeof(double)) damaged("a length is too large");
   chain.stats.resize(count / 7);
   for (auto& s : chain.stats) {
     DrawFields f;
     archive(f);
+    for (const double whole : {f[4], f[5]})
+      if (!(whole >= 0 && whole <= double(UINT32_MAX))) damaged("a count is not a number");
     s = {f[0], f[1], f[2], f[3], std::uint32_t(f[4]), std::uint32_t(f[5]), f[6] != 0};
   }
 }

@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include <array>
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <iterator>
@@ -28,6 +28,32 @@ void visit_options(Archive& a, SampleOptions& o) {
 
 }  // namespace
 
+// Of what is made with the sampler and never grows.
+std::vector<std::size_t> Sampler::State::fixed_sizes() const {
+  std::vector<std::size_t> sizes{search_step.size()};
+  for (const auto& c : chains) sizes.insert(sizes.end(), {c.q.size(), c.g.size()});
+  for (const auto& t : tunings)
+    sizes.insert(sizes.end(), {static_cast<std::size_t>(t.metric.kind), t.metric.n,
+                               t.metric.s.size(), t.metric.root.size(), t.metric.inverse.size(),
+                               t.window.dense ? 1u : 0u, t.window.mean.size(), t.window.m2.size()});
+  return sizes;
+}
+
+// What the loop relies on, of a state that was read.
+bool Sampler::State::consistent() const {
+  const std::size_t d = density.dimension(), rows = warm_lp.size(), planned = automatic_warmup();
+  const bool length =
+      options.warmup ? warmup == options.warmup : warmup >= planned && warmup < 5 * planned;
+  if (!length || iteration > warmup + options.draws || next_chain >= chains.size()) return false;
+  if (warm_q.size() != rows * d || warm_g.size() != rows * d) return false;
+  const std::size_t least = iteration - std::min(iteration, warmup);
+  return std::all_of(output.begin(), output.end(), [&](const Chain& chain) {
+    const std::size_t draws = chain.stats.size();
+    return draws >= least && draws <= options.draws && chain.q.size() == draws * d &&
+           (iteration >= warmup || draws == 0);
+  });
+}
+
 std::string Sampler::checkpoint() const {
   detail::Counter counter;
   visit_options(counter, state_->options);
@@ -43,7 +69,11 @@ Sampler Sampler::resume(Density density, std::string_view bytes) {
   SampleOptions options;
   visit_options(reader, options);
   auto state = std::make_unique<State>(std::move(density), options);
+  const auto sizes = state->fixed_sizes();
   state->visit(reader);
+  reader.end();
+  if (state->fixed_sizes() != sizes || !state->consistent())
+    detail::damaged("sizes that do not fit its options");
   return Sampler(std::move(state));
 }
 

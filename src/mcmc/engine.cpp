@@ -38,16 +38,8 @@ bool goes_on(const double* v_begin, const double* v_end, const double* a, const 
 
 }  // namespace
 
-bool Poll::ask() noexcept {
+bool Poll::ask_clock() noexcept {
   since_ = 0;
-  if (stop_.stop.stop_requested()) {
-    status_ = Status::cancelled;
-    return true;
-  }
-  if (!stop_.deadline) {
-    every_ = 16;
-    return false;
-  }
   const auto now = stop_.clock->now();
   if (now >= *stop_.deadline) {
     status_ = Status::deadline;

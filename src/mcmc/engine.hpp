@@ -57,8 +57,8 @@ struct ChainState {
   bool started = false, given = false;
 };
 
-/// Counts leapfrogs, and asks the clock and the stop token often enough: after each one when they
-/// are slow, after a few hundred when they take nanoseconds.
+/// Looks at the stop token at every evaluation, and asks the clock often enough: at each one when
+/// they are slow, after up to 128 when they take nanoseconds.
 class Poll {
  public:
   explicit Poll(const StopWhen& stop)
@@ -66,13 +66,17 @@ class Poll {
   bool should_stop() noexcept {
     if (!active_) return false;
     if (status_ != Status::ok) return true;
-    if (++since_ < every_) return false;
-    return ask();
+    if (stop_.stop.stop_requested()) {
+      status_ = Status::cancelled;
+      return true;
+    }
+    if (!stop_.deadline || ++since_ < every_) return false;
+    return ask_clock();
   }
   Status status() const noexcept { return status_; }
 
  private:
-  bool ask() noexcept;
+  bool ask_clock() noexcept;
   const StopWhen& stop_;
   bool active_;
   std::uint32_t since_ = 0, every_ = 1;

@@ -21,29 +21,26 @@ namespace {
 using Matrix = Eigen::MatrixXd;
 using Vector = Eigen::VectorXd;
 
-// Where the first points come from: the priors on the unconstrained scale, or a wide normal.
+// Where the first points come from: the priors on the unconstrained scale, or a wide normal where
+// their density is not known (improper, or cut by a constraint) or their draws overflow.
 class Reference {
  public:
   Reference(const Density& density, double scale) : density_(density), scale_(scale) {
-    bool proper = true;
-    for (const auto& b : density.parameters().blocks())
-      proper = proper && b.prior.proper() && b.kind != ParameterBlock::Kind::ordered &&
-               b.free == b.constrained;
-    if (proper) prior_ = prior_of(density.parameters());
+    const auto& blocks = density.parameters().blocks();
+    if (std::all_of(blocks.begin(), blocks.end(), is_normalised))
+      prior_ = prior_of(density.parameters());
     theta_.resize(density.parameters().size());
     slopes_.resize(theta_.size());
   }
-  void draw(Random& random, std::span<double> q) {
-    for (int attempt = 0; prior_ && attempt < 100; ++attempt) {
-      prior_(random, theta_);
-      try {
-        density_.parameters().unconstrain(theta_, q);
-      } catch (const ConfigError&) {
-        continue;  // on the border of its support, by rounding
-      }
-      if (std::all_of(q.begin(), q.end(), [](double v) { return std::isfinite(v); })) return;
-    }
-    for (double& v : q) v = scale_ * random.normal();
+  /// `count` points, all from the priors or all from the normal: log_density is of one of them.
+  std::vector<double> draw(Random& random, std::size_t count) {
+    const std::size_t d = density_.dimension();
+    std::vector<double> q(count * d);
+    for (std::size_t i = 0; prior_ && i < count; ++i)
+      if (!draw_prior(random, {q.data() + i * d, d})) prior_ = nullptr;
+    if (!prior_)
+      for (double& v : q) v = scale_ * random.normal();
+    return q;
   }
   double log_density(std::span<const double> q) {
     if (prior_) {
@@ -57,6 +54,26 @@ class Reference {
   }
 
  private:
+  // A prior that the constraint cuts integrates to less than one.
+  static bool is_normalised(const ParameterBlock& b) {
+    using Kind = ParameterBlock::Kind;
+    const bool below = b.kind == Kind::lower || b.kind == Kind::interval;
+    const bool above = b.kind == Kind::upper || b.kind == Kind::interval;
+    return b.prior.proper() && (below || above || b.kind == Kind::real) &&
+           b.prior.lower() == (below ? b.low : -INFINITY) &&
+           b.prior.upper() == (above ? b.high : INFINITY);
+  }
+  // False for a point on the border of its support, by rounding.
+  bool draw_prior(Random& random, std::span<double> q) {
+    prior_(random, theta_);
+    try {
+      density_.parameters().unconstrain(theta_, q);
+    } catch (const ConfigError&) {
+      return false;
+    }
+    return std::all_of(q.begin(), q.end(), [](double v) { return std::isfinite(v); });
+  }
+
   const Density& density_;
   double scale_;
   std::function<void(Random&, std::span<double>)> prior_;
@@ -172,9 +189,9 @@ class Island {
   bool begin() {
     first_ = 3 * options_.batch;
     Vector sum = Vector::Zero(static_cast<Eigen::Index>(d_)), squares = sum;
+    const std::vector<double> points = reference_.draw(random_, first_);
     for (std::size_t i = 0; i < first_; ++i) {
-      std::vector<double> q(d_);
-      reference_.draw(random_, q);
+      const std::vector<double> q(points.data() + i * d_, points.data() + (i + 1) * d_);
       for (std::size_t p = 0; p < d_; ++p) {
         const auto at = static_cast<Eigen::Index>(p);
         sum[at] += q[p];

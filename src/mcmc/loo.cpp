@@ -63,9 +63,16 @@ Psis psis(std::span<const double> log_ratios, double relative_efficiency) {
   const std::size_t s = log_ratios.size();
   Psis result;
   if (s == 0) throw ConfigError("psis needs at least one log ratio; there are 0");
+  for (std::size_t i = 0; i < s; ++i)
+    if (!(log_ratios[i] < std::numeric_limits<double>::infinity()))
+      throw ConfigError(
+          fmt::format("log ratio {} of {} is {}; it must be finite, or -inf for a weight of zero",
+                      i, s, log_ratios[i]));
   auto& w = result.log_weights;
   w.assign(log_ratios.begin(), log_ratios.end());
   const double high = *std::max_element(w.begin(), w.end());
+  if (!std::isfinite(high))
+    throw ConfigError("all log ratios are -inf; psis needs one weight that is not zero");
   for (double& v : w) v -= high;
   const auto tail = static_cast<std::size_t>(
       std::ceil(std::min(0.2 * double(s), 3 * std::sqrt(double(s) / relative_efficiency))));
@@ -84,7 +91,7 @@ Psis psis(std::span<const double> log_ratios, double relative_efficiency) {
     for (std::size_t i = 0; i < tail; ++i) excess[i] = std::exp(w[order[s - tail + i]]) - cutoff;
     if (w[order[s - 1]] - w[order[s - tail]] >= 10 * std::numeric_limits<double>::min()) {
       const Pareto fit = fit_pareto(excess);
-      result.k = fit.k;
+      if (!std::isnan(fit.k)) result.k = fit.k;
       if (std::isfinite(fit.k))
         for (std::size_t i = 0; i < tail; ++i) {
           const double p = (double(i) + 0.5) / double(tail);
@@ -107,6 +114,12 @@ Loo psis_loo(const std::vector<std::vector<double>>& log_likelihood,
   const double n = double(log_likelihood.size());
   for (std::size_t i = 0; i < log_likelihood.size(); ++i) {
     const auto& ll = log_likelihood[i];
+    const auto bad = std::find_if(ll.begin(), ll.end(), [](double v) { return !std::isfinite(v); });
+    if (bad != ll.end())
+      throw ConfigError(fmt::format(
+          "log_likelihood[{}][{}] is {}; a draw of the posterior gives every observation a finite "
+          "one: look for a density that is zero or overflows there",
+          i, bad - ll.begin(), *bad));
     std::vector<double> ratios(ll.size());
     std::transform(ll.begin(), ll.end(), ratios.begin(), [](double v) { return -v; });
     Psis p = psis(ratios, i < efficiency.size() ? efficiency[i] : 1);

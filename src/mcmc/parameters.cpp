@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <limits>
 
 namespace reeve::mcmc {
 namespace {
@@ -19,6 +20,27 @@ ParameterBlock block(std::string name, Kind kind, std::size_t count, Prior prior
   b.free = b.constrained = b.scalar ? 1 : count;
   b.prior = prior;
   return b;
+}
+
+struct Range {
+  double low, high;
+};
+Range range_of(const ParameterBlock& b) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  const bool below = b.kind == Kind::lower || b.kind == Kind::interval;
+  const bool above = b.kind == Kind::upper || b.kind == Kind::interval;
+  return {below ? b.low : -infinity, above ? b.high : infinity};
+}
+
+// Where the prior's density is not defined, its formula would go on as another prior.
+void check_support(const ParameterBlock& b) {
+  const double low = b.prior.lower(), high = b.prior.upper();
+  const Range range = range_of(b);
+  if (!b.prior.proper() || (low <= range.low && range.high <= high)) return;
+  throw ConfigError(fmt::format(
+      "the prior {0} of parameter {1} lives on [{2}, {3}], and the parameter on [{4}, {5}]; give "
+      "the parameter a range inside [{2}, {3}], or choose a prior that covers [{4}, {5}]",
+      b.prior.text(), b.name, low, high, range.low, range.high));
 }
 
 [[noreturn]] void outside(const ParameterBlock& b, double value) {
@@ -36,6 +58,7 @@ Parameters& Parameters::push(ParameterBlock b) {
   for (const auto& other : blocks_)
     if (other.name == b.name)
       throw ConfigError(fmt::format("parameter {} is declared twice; rename one", b.name));
+  check_support(b);
   trivial_ = trivial_ && b.kind == Kind::real;
   has_priors_ = has_priors_ || b.prior.proper();
   free_ += b.free;

@@ -126,6 +126,7 @@ void Run::assess(const Checks& checks, Status stopped) {
     bad_rhat += !(r <= limit);
     bad_ess += !(ess >= wanted);
   }
+  if (!missing.empty()) fail(missing);
   if (draws_ < 4) fail(fmt::format("{} draws per chain; at least 4 are needed to judge", draws_));
   if (chains_.size() < 2) fail("one chain cannot show that chains agree; run at least 2");
   if (draws_ >= 4 && constant > 0)

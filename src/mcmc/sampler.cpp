@@ -21,6 +21,12 @@ std::size_t room_for_draws(std::size_t have, std::size_t wanted) {
   return std::min(wanted, have + std::max(few, have / 4));
 }
 
+// Before the engine takes memory for them.
+const SampleOptions& checked(const SampleOptions& options, std::size_t dimension) {
+  if (auto fault = find_fault(options, dimension)) throw ConfigError("SampleOptions: " + *fault);
+  return options;
+}
+
 }  // namespace
 
 std::optional<std::string> find_fault(const SampleOptions& o, std::size_t dimension) {
@@ -47,9 +53,8 @@ std::optional<std::string> find_fault(const SampleOptions& o, std::size_t dimens
 }
 
 Sampler::State::State(Density d, const SampleOptions& o)
-    : density(std::move(d)), options(o), engine(density, options) {
+    : density(std::move(d)), options(checked(o, density.dimension())), engine(density, options) {
   const std::size_t n = density.dimension();
-  if (auto fault = find_fault(options, n)) throw ConfigError("SampleOptions: " + *fault);
   const bool walk = options.algorithm == Algorithm::random_walk;
   if (!density.has_gradient() && !walk)
     throw ConfigError("this density has no gradient; choose Algorithm::random_walk or sample_smc");

@@ -3,7 +3,6 @@
 #include "mcmc/engine.hpp"
 
 #include <reeve/base/error.hpp>
-#include <reeve/mcmc/atomic_file.hpp>
 #include <reeve/mcmc/smc.hpp>
 
 #include <Eigen/Cholesky>
@@ -12,9 +11,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <fstream>
-#include <iterator>
 
 namespace reeve::mcmc {
 namespace {
@@ -39,7 +35,8 @@ struct Island {
 
 void check(const SmcOptions& o, const Density& density) {
   const auto fail = [](std::string text) { throw ConfigError("SmcOptions: " + text); };
-  if (o.particles < 50) fail(fmt::format("particles is {}; give at least 50", o.particles));
+  if (o.particles < 50 || o.particles > 10'000'000)
+    fail(fmt::format("particles is {}; give 50 to 10000000", o.particles));
   if (o.particles < 2 * density.dimension())
     fail(fmt::format("particles is {}; {} parameters need at least {}", o.particles,
                      density.dimension(), 2 * density.dimension()));
@@ -88,6 +85,9 @@ struct SmcSampler::State {
   void learn_factor();
   bool step(detail::Poll& poll);
   void harvest();
+  bool lost() const;
+  std::string missing() const;
+  bool consistent() const;
 
   template <class Archive>
   void visit(Archive& archive) {
@@ -100,8 +100,7 @@ struct SmcSampler::State {
     archive(island.sweeps), archive(island.begun);
     std::size_t complete = chains.size();
     archive(complete);
-    if (complete > options.islands)
-      throw ConfigError("the checkpoint is damaged: too many islands");
+    if (complete > options.islands) detail::damaged("too many islands");
     chains.resize(complete);
     for (auto& chain : chains) detail::visit_chain(archive, chain);
     archive(evidences), archive(temperatures), archive(evaluations), archive(done);
@@ -243,7 +242,7 @@ bool SmcSampler::State::sweep(detail::Poll& poll) {
 
 bool SmcSampler::State::step(detail::Poll& poll) {
   if (island.begun && island.sweeps == 0) {
-    if (island.temperatures.size() == options.max_temperatures) {
+    if (island.temperatures.size() >= options.max_temperatures || lost()) {
       evaluations += island.now.evaluations;
       done = true;
       return true;
@@ -262,6 +261,28 @@ bool SmcSampler::State::step(detail::Poll& poll) {
   island.sweeps = 0;
   if (island.beta >= 1) harvest();
   return true;
+}
+
+// No particle has a weight.
+bool SmcSampler::State::lost() const {
+  const auto& t = island.now.target;
+  return std::none_of(t.begin(), t.end(), [](double v) { return std::isfinite(v); });
+}
+
+std::string SmcSampler::State::missing() const {
+  if (chains.size() == options.islands) return "";
+  const std::string what =
+      fmt::format("{} of {} islands are complete", chains.size(), options.islands);
+  if (!done) return what + ": advance further";
+  if (lost())
+    return what + fmt::format(
+                      ": the density is not finite at any of {} particles; choose a scale "
+                      "that reaches its support, now {}",
+                      n, options.scale);
+  return what + fmt::format(
+                    ": one ended at temperature {:.3g} of 1 after max_temperatures = {}; "
+                    "raise it, or the particles",
+                    island.beta, options.max_temperatures);
 }
 
 void SmcSampler::State::harvest() {
@@ -313,7 +334,7 @@ Status SmcSampler::stopped() const noexcept {
 
 SmcResult SmcSampler::result() const {
   const State& s = *state_;
-  SmcResult result{Run(s.density, s.chains, Run::Unassessed{}), 0, 0,
+  SmcResult result{Run(s.density, s.chains, Run::Unassessed{}), std::nan(""), INFINITY,
                    s.temperatures.empty() ? s.island.temperatures : s.temperatures};
   result.run.algorithm = "smc";
   result.run.seed = s.options.seed;
@@ -327,8 +348,20 @@ SmcResult SmcSampler::result() const {
     result.log_evidence = high + std::log(mean);
     result.se = s.evidences.size() > 1 ? std::sqrt(spread / (m - 1) / m) : INFINITY;
   }
+  result.run.missing = s.missing();
   result.run.assess(s.options.checks, s.stopped);
   return result;
+}
+
+// What the code below relies on, of a state that was read.
+bool SmcSampler::State::consistent() const {
+  const Particles& x = island.now;
+  const bool factor = island.factor.size() == d * d || (island.factor.empty() && !island.sweeps);
+  return x.q.size() == n * d && x.target.size() == n && x.reference.size() == n && factor &&
+         evidences.size() == chains.size() && (done || chains.size() < options.islands) &&
+         std::all_of(chains.begin(), chains.end(), [&](const Chain& chain) {
+           return chain.q.size() == n * d && chain.stats.size() == n;
+         });
 }
 
 std::string SmcSampler::checkpoint() const {
@@ -342,32 +375,12 @@ SmcSampler SmcSampler::resume(Density density, std::string_view bytes) {
   detail::Reader reader = detail::open_checkpoint(bytes, magic, density);
   SmcOptions options;
   visit_options(reader, options);
+  if (options.particles > reader.bytes.size()) detail::damaged("more particles than bytes");
   auto state = std::make_unique<State>(std::move(density), options);
   state->visit(reader);
+  reader.end();
+  if (!state->consistent()) detail::damaged("sizes that do not fit its options");
   return SmcSampler(std::move(state));
-}
-
-SmcResult sample_smc(const Density& density, const SmcOptions& options, const StopWhen& stop) {
-  SmcSampler sampler(density, options);
-  sampler.advance(stop);
-  return sampler.result();
-}
-
-SmcResult sample_smc_resumable(const Density& density, const SmcOptions& options,
-                               const std::string& path, const StopWhen& stop, std::size_t every) {
-  if (every == 0) throw ConfigError("every is 0; write a checkpoint every 1 or more sweeps");
-  SmcSampler sampler(density, options);
-  if (std::ifstream file(path, std::ios::binary); file) {
-    const std::string bytes{std::istreambuf_iterator<char>(file), {}};
-    sampler = SmcSampler::resume(density, bytes);
-  }
-  while (!sampler.advance(stop, every)) {
-    replace_file(path, sampler.checkpoint());
-    if (sampler.stopped() != Status::ok) return sampler.result();
-  }
-  SmcResult result = sampler.result();
-  std::remove(path.c_str());
-  return result;
 }
 
 }  // namespace reeve::mcmc

@@ -42,6 +42,8 @@ struct Sampler::State {
   void keep(std::size_t chain, const DrawStats& stats);
   void check_chain(std::size_t chain) const;
   bool enough() const;
+  std::vector<std::size_t> fixed_sizes() const;
+  bool consistent() const;
   Run result(std::vector<Chain> draws) const;
 
   /// Every field that changes, in order, to or from an archive.

@@ -98,6 +98,7 @@ void Sampler::State::learn_fisher(std::size_t c, double accept) {
 
 bool Sampler::State::learn_metric() {
   const std::size_t d = density.dimension(), rows = warm_lp.size(), m = chains.size();
+  if (rows == 0) return false;  // a warm-up so short that all of it is the way in
   // The older half was drawn with an older metric, perhaps on the way in: drop it, once there is
   // enough.
   const std::size_t keep = std::max(rows / 2 + 1, std::min<std::size_t>(rows, 10 * m));

@@ -129,6 +129,42 @@ TEST(Loo, of_a_run_is_close_to_exact_refits) {
                ConfigError);
 }
 
+// More than half of the tail is equal: the fit has no answer, and R's loo calls that k infinite.
+TEST(PsisLoo, a_tail_without_a_fit_is_bad) {
+  std::vector<double> ratios;
+  for (int i = 0; i < 880; ++i) ratios.push_back(-5 + 0.001 * i);
+  for (int i = 0; i < 80; ++i) ratios.push_back(0.5);
+  for (int i = 0; i < 40; ++i) ratios.push_back(0.6 + 0.01 * i);
+  EXPECT_EQ(psis(ratios).k, INFINITY);
+  for (double& v : ratios) v = -v;
+  const Loo loo = psis_loo({ratios});
+  EXPECT_EQ(loo.bad_k, 1u);
+  EXPECT_EQ(loo.max_k, INFINITY);
+  EXPECT_TRUE(std::isfinite(loo.elpd));
+}
+
+TEST(PsisLoo, values_that_are_not_finite_are_refused) {
+  Random random(6);
+  std::vector<double> good(200);
+  for (double& v : good) v = -random.exponential();
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  for (const double bad : {std::nan(""), -infinity, infinity}) {
+    std::vector<std::vector<double>> ll{good, good};
+    ll[1][17] = bad;
+    EXPECT_THROW(psis_loo(ll), ConfigError) << bad;
+    if (bad < 0) continue;
+    EXPECT_THROW(psis(ll[1]), ConfigError) << bad;
+  }
+  std::vector<double> some = good;  // a weight of zero is a weight
+  for (const std::size_t i : {3u, 77u}) some[i] = -INFINITY;
+  const Psis p = psis(some);
+  EXPECT_EQ(p.log_weights[77], -INFINITY);
+  double sum = 0;
+  for (const double v : p.log_weights) sum += std::exp(v);
+  EXPECT_NEAR(sum, 1, 1e-12);
+  EXPECT_THROW(psis(std::vector<double>(50, -INFINITY)), ConfigError);
+}
+
 TEST(ModelProbabilities, need_converged_fits_and_small_errors) {
   std::vector<Candidate> c{{"a", {-10, 0.01, 9, true}, Status::ok, 0},
                            {"b", {-10, 0.01, 9, true}, Status::ok, 0}};

@@ -99,6 +99,40 @@ TEST(Parameters, errors_are_sentences) {
   EXPECT_THROW(Parameters().positive("a").unconstrain(outside, q), ConfigError);
 }
 
+TEST(Parameters, a_prior_must_cover_the_range_of_its_parameter) {
+  EXPECT_THROW(Parameters().real("x", 1, uniform(0, 1)), ConfigError);
+  EXPECT_THROW(Parameters().real("x", 1, half_normal(1)), ConfigError);
+  EXPECT_THROW(Parameters().real("b", 3, exponential(1)), ConfigError);
+  EXPECT_THROW(Parameters().ordered("o", 3, lognormal(0, 1)), ConfigError);
+  EXPECT_THROW(Parameters().positive("p", 0, uniform(0, 1)), ConfigError);
+  EXPECT_THROW(Parameters().positive("p", 2, beta(2, 2)), ConfigError);
+  EXPECT_THROW(Parameters().positive("p", 0, uniform(-1, 1)), ConfigError);
+  EXPECT_THROW(Parameters().lower("l", -1, 0, gamma(2, 1)), ConfigError);
+  EXPECT_THROW(Parameters().upper("u", 1, 0, half_cauchy(1)), ConfigError);
+  EXPECT_THROW(Parameters().upper("u", 1, 0, uniform(0, 1)), ConfigError);
+  EXPECT_THROW(Parameters().interval("i", -1, 1, 0, inverse_gamma(1, 1)), ConfigError);
+  EXPECT_THROW(Parameters().interval("i", 0, 2, 0, beta(1, 1)), ConfigError);
+  try {
+    Parameters().real("slope", 3, half_normal(2));
+    FAIL() << "it was taken";
+  } catch (const ConfigError& e) {
+    EXPECT_STREQ(e.what(),
+                 "the prior half_normal(2) of parameter slope lives on [0, inf], and the parameter "
+                 "on [-inf, inf]; give the parameter a range inside [0, inf], or choose a prior "
+                 "that covers [-inf, inf]");
+  }
+}
+
+TEST(Parameters, a_prior_may_reach_beyond_the_range_of_its_parameter) {
+  Parameters p;
+  p.positive("a", 2, normal(0, 1)).positive("b", 0, gamma(2, 1)).lower("c", 1, 0, exponential(1));
+  p.upper("d", 0, 0, cauchy(0, 1)).interval("e", 0, 1, 2, beta(2, 2));
+  p.interval("f", 0, 0.5, 0, uniform(-1, 1)).interval("g", 0, 3, 0, half_normal(1));
+  p.real("h", 2, normal(0, 1)).ordered("i", 3, student_t(3, 0, 1)).real("j").positive("k");
+  p.add("l", uniform(-2, 2)).add("m", lognormal(0, 1)).add("n", Prior());
+  EXPECT_EQ(p.blocks().size(), 14u);
+}
+
 TEST(Prior, integrates_to_one_and_slopes_are_derivatives) {
   for (const Prior& p : {normal(1, 2), student_t(4, 1, 2), half_normal(2), lognormal(0.3, 0.7),
                          gamma(2, 3), inverse_gamma(3, 2), exponential(2), beta(2, 3),

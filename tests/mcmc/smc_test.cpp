@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -38,6 +39,97 @@ void expect_same(const SmcResult& a, const SmcResult& b) {
   EXPECT_EQ(a.se, b.se);
   EXPECT_EQ(a.temperatures, b.temperatures);
   EXPECT_EQ(a.run.warmup_leapfrogs, b.run.warmup_leapfrogs);
+}
+
+TEST(Smc, finds_both_modes_and_the_evidence) {
+  const auto bimodal = value_density(Parameters(2), [](std::span<const double> t) {
+    // 0.3 N(-5, 1) + 0.7 N(5, 1) in the first coordinate, times e^2
+    return 2 - 2 * 0.91893853320467274178 - 0.5 * t[1] * t[1] +
+           log_sum_exp(std::log(0.3) - 0.5 * square(t[0] + 5),
+                       std::log(0.7) - 0.5 * square(t[0] - 5));
+  });
+  SmcOptions o;
+  o.particles = 2000;
+  const auto result = sample_smc(bimodal, o);
+  EXPECT_NEAR(result.log_evidence, 2, 4 * result.se + 1e-3);
+  EXPECT_LT(result.se, 0.2);
+  double right = 0;
+  for (const auto& chain : result.run.values(0))
+    for (const double x : chain) right += x > 0;
+  EXPECT_NEAR(right / 8000, 0.7, 0.06);
+  EXPECT_EQ(result.temperatures.back(), 1);
+  o.particles = 3;
+  EXPECT_THROW(sample_smc(bimodal, o), ConfigError);
+}
+
+TEST(Smc, a_deadline_stops_it) {
+  ManualClock clock;
+  const auto slow = value_density(Parameters(1), [&](std::span<const double> t) {
+    clock.advance(std::chrono::milliseconds(1));
+    return -0.5 * t[0] * t[0];
+  });
+  const auto result = sample_smc(slow, {}, StopWhen(std::chrono::seconds(5), clock));
+  EXPECT_EQ(result.run.status(), Status::deadline);
+}
+
+// Particles of a narrow normal that some islands do not reach with so few temperatures.
+TEST(Smc, islands_that_are_missing_make_the_run_not_converged) {
+  const auto narrow = value_density(Parameters(3), [](std::span<const double> t) {
+    return -0.5 * 1200 * (t[0] * t[0] + t[1] * t[1] + t[2] * t[2]);
+  });
+  SmcOptions o;
+  o.particles = 100;
+  o.islands = 8;
+  o.max_temperatures = 10;
+  o.checks.ess_per_chain = 20;
+  o.seed = 4;
+  auto result = sample_smc(narrow, o);
+  ASSERT_EQ(result.run.chains().size(), 5u);
+  EXPECT_EQ(result.run.status(), Status::not_converged);
+  ASSERT_EQ(result.run.diagnostics().reasons.size(), 1u);
+  EXPECT_THAT(result.run.diagnostics().reasons[0], ::testing::HasSubstr("5 of 8 islands"));
+  EXPECT_THAT(result.run.diagnostics().reasons[0], ::testing::HasSubstr("max_temperatures"));
+  result.run.assess(o.checks);  // a second look does not forget it
+  EXPECT_EQ(result.run.status(), Status::not_converged);
+
+  o.max_temperatures = 3;
+  const auto none = sample_smc(narrow, o);
+  EXPECT_EQ(none.run.chains().size(), 0u);
+  EXPECT_EQ(none.run.status(), Status::not_converged);
+  EXPECT_TRUE(std::isnan(none.log_evidence));
+  EXPECT_EQ(none.se, INFINITY);
+
+  o.max_temperatures = 1000;
+  SmcSampler sampler(narrow, o);
+  while (sampler.result().run.chains().size() < 3) sampler.advance({}, 1);
+  EXPECT_EQ(sampler.result().run.status(), Status::not_converged);
+  sampler.advance();
+  EXPECT_EQ(sampler.result().run.status(), Status::ok);
+}
+
+TEST(Smc, a_density_that_is_nowhere_finite_is_given_up_at_once) {
+  int calls = 0;
+  const auto nowhere = value_density(Parameters(1), [&](std::span<const double>) {
+    ++calls;
+    return -std::numeric_limits<double>::infinity();
+  });
+  const auto result = sample_smc(nowhere);
+  EXPECT_EQ(result.run.status(), Status::not_converged);
+  EXPECT_TRUE(std::isnan(result.log_evidence));
+  EXPECT_EQ(calls, 1000);
+}
+
+TEST(Smc, a_stop_request_is_noticed_within_one_evaluation) {
+  for (const int after : {1, 2, 100, 999, 1000, 1001, 1002, 5003}) {
+    std::stop_source source;
+    int calls = 0;
+    const auto d = value_density(Parameters(1), [&](std::span<const double> t) {
+      if (++calls == after) source.request_stop();
+      return -0.5 * t[0] * t[0];
+    });
+    EXPECT_EQ(sample_smc(d, {}, StopWhen(source.get_token())).run.status(), Status::cancelled);
+    EXPECT_LE(calls, after + 1);
+  }
 }
 
 TEST(SmcCheckpoint, resume_after_every_sweep_is_bit_identical) {

@@ -26,9 +26,13 @@ LogMarginal bridge_log_marginal(const Run& run, std::uint64_t seed = 1);
 
 struct Psis {
   std::vector<double> log_weights;  ///< smoothed, normalised
-  double k = 0;  ///< Pareto shape of the tail; above min(1 - 1/log10 S, 0.7): not to be trusted
+  /// Pareto shape of the tail; above min(1 - 1/log10 S, 0.7): not to be trusted. Infinite where
+  /// there is no fit: fewer than 5 ratios in the tail, or most of them equal. Never NaN.
+  double k = 0;
 };
-/// Pareto-smoothed importance sampling of log ratios.
+/// Pareto-smoothed importance sampling of log ratios. A ratio of -infinity is a weight of zero.
+///
+/// Errors: ConfigError without ratios, for NaN or +infinity, and when all are -infinity.
 /// Source: Vehtari, Simpson, Gelman, Yao, Gabry (2024); Zhang and Stephens (2009).
 Psis psis(std::span<const double> log_ratios, double relative_efficiency = 1);
 
@@ -39,11 +43,13 @@ struct Loo {
   std::vector<double> pointwise, k;
 };
 /// Leave-one-out predictive density from log_likelihood[observation][draw].
+///
+/// Errors: ConfigError without observations or draws, and for a value that is not finite.
 Loo psis_loo(const std::vector<std::vector<double>>& log_likelihood,
              std::span<const double> relative_efficiency = {});
 /// For models that know their observations (observations, regression, glm, linear_regression).
 ///
-/// Errors: ConfigError for any other density.
+/// Errors: ConfigError for any other density, and where a log likelihood is not finite.
 Loo psis_loo(const Run& run);
 /// log_likelihood[observation][draw], chain after chain.
 std::vector<std::vector<double>> pointwise_log_likelihood(const Run& run);

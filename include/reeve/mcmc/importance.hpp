@@ -12,7 +12,9 @@ struct ImportanceOptions {
   std::size_t draws = 250;          ///< per island, at most; at least 50
   std::size_t batch = 200;          ///< points per component; at least 50
   std::size_t max_components = 60;  ///< per island; then it gives up
-  double scale = 3;  ///< sd of the normal reference, where a parameter has no proper prior
+  /// sd of the normal reference, which takes the priors' place when one of them is improper, cut by
+  /// its parameter's range, or has draws that overflow.
+  double scale = 3;
   std::uint64_t seed = 1;
   Checks checks;
 };

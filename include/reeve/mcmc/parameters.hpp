@@ -33,7 +33,11 @@ class Parameters {
   /// `count` unnamed reals: q.1, q.2, ...
   explicit Parameters(std::size_t count);
 
-  /// Errors: ConfigError for an empty or repeated name, a count of 0, low >= high.
+  /// A prior that reaches beyond the parameter's range is cut there, and not normalised anew, as in
+  /// Stan.
+  ///
+  /// Errors: ConfigError for an empty or repeated name, a size of 0, low >= high, and a prior whose
+  ///         support does not cover the parameter's range (half_normal for a `real`).
   Parameters& add(std::string name, Prior prior);
   Parameters& real(std::string name, std::size_t count = 0, Prior prior = {});
   Parameters& positive(std::string name, std::size_t count = 0, Prior prior = {});

@@ -89,6 +89,8 @@ class Run {
   std::uint32_t max_depth = 10;
   std::uint64_t seed = 0;
   std::string algorithm = "nuts";
+  /// Which part of the draws is missing, a sentence: such a run is never ok.
+  std::string missing;
   std::string model = "reeve";                      ///< what the files say they are draws of
   std::vector<std::vector<double>> inverse_metric;  ///< per chain: D values, or D x D row by row
   std::vector<double> stepsize;                     ///< per chain

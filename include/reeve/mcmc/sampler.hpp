@@ -44,8 +44,8 @@ struct SampleOptions {
 };
 std::optional<std::string> find_fault(const SampleOptions& options, std::size_t dimension);
 
-/// When to give up early. Polled at every leapfrog step (every few while gradients take
-/// nanoseconds).
+/// When to give up early. The token is looked at before every evaluation of the density, the clock
+/// too, or every few while evaluations take nanoseconds.
 struct StopWhen {
   StopWhen() = default;
   explicit StopWhen(Clock::duration limit, const Clock& c = SystemClock::instance())

@@ -11,19 +11,22 @@
 namespace reeve::mcmc {
 
 struct SmcOptions {
-  std::size_t particles = 1000;  ///< per island; at least 50
+  std::size_t particles = 1000;  ///< per island; 50 to 10000000
   std::size_t islands = 4;       ///< independent populations: their spread is the error; at least 2
   double scale = 3;              ///< sd of the normal reference on the unconstrained scale
   double ess_fraction = 0.5;     ///< how far the temperature moves at once; in (0.1, 0.99)
   double moves = 3;  ///< accepted moves per particle and temperature that are waited for
-  std::size_t max_temperatures = 1000;
+  std::size_t max_temperatures = 1000;  ///< of one island; then it and those to come are given up
   std::uint64_t seed = 1;
   Checks checks;
 };
 
 struct SmcResult {
-  Run run;  ///< one chain per island, its particles as draws
-  double log_evidence = 0, se = 0;
+  /// One chain per complete island, its particles as draws. With an island missing it is never ok:
+  /// those that are complete are a selection.
+  Run run;
+  double log_evidence = 0;           ///< NaN without a complete island
+  double se = 0;                     ///< infinite with fewer than two
   std::vector<double> temperatures;  ///< of the first island
 };
 
@@ -40,7 +43,8 @@ class SmcSampler {
   SmcSampler& operator=(SmcSampler&&) noexcept;
 
   /// At most `sweeps` further rounds over an island's particles. True when all islands are
-  /// complete.
+  /// complete, or one was given up: no particle of the reference has a finite density, or
+  /// max_temperatures were not enough.
   ///
   /// Errors: whatever the density throws.
   bool advance(const StopWhen& stop = {}, std::size_t sweeps = SIZE_MAX);
@@ -63,7 +67,8 @@ class SmcSampler {
 /// Moves particles from N(0, scale^2 I) to the density through tempered distributions, by
 /// random-walk Metropolis with the particles' covariance. The reference must overlap all modes.
 ///
-/// Errors: ConfigError for a fault in the options. A stop returns the islands that are complete.
+/// Errors: ConfigError for a fault in the options. A stop, and an island that is given up, return
+///         the islands that are complete; run.diagnostics() says why.
 /// Cost:   about particles * islands * temperatures * 10 evaluations without gradient.
 /// Source: Del Moral, Doucet, Jasra (2006); adaptive temperatures by bisection on the ESS.
 SmcResult sample_smc(const Density& density, const SmcOptions& options = {},
