@@ -219,6 +219,8 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void start_for(const char* device, std::size_t wanted);
   void start_for_waiters(std::size_t wanted);
   bool start_one(const char* device = nullptr);
+  void start_for_the_left_out();
+  void make_room(const char* device);
   void start(std::uint32_t slot);
   void came_up(std::uint32_t slot);
   void ready(std::uint32_t slot);
@@ -228,10 +230,16 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void revoke(std::uint32_t slot, Cause cause, std::shared_ptr<const Evidence> evidence,
               std::string reason, std::string_view by = {});
   void wake_caller(Lease& lease) noexcept;
+  static void wake_watcher(Lease& lease) noexcept;
   void replace(std::uint32_t slot);
   void count_death(Cause cause) noexcept;
   void count_quarantined(int change) noexcept;
+
+  // core_evidence.cpp
   std::shared_ptr<Evidence> evidence_of(std::uint32_t slot, const Death& death) const;
+  std::shared_ptr<Evidence> evidence_so_far(std::uint32_t slot, Cause cause) const;
+
+  // core_workers.cpp
   void set_state(Slot& slot, WorkerState state) noexcept {
     live_ += is_live(state);
     live_ -= is_live(slot.state);

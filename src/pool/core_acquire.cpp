@@ -291,6 +291,7 @@ void Core::offer(std::uint32_t number) {
     slot.idle_since = now_ns();
     need_alarm(slot.idle_since + std::chrono::nanoseconds(config_.idle_timeout).count());
   }
+  if (!waiters_.empty()) make_room(static_cast<Request*>(waiters_.front()->note)->device);
   settle();
 }
 
@@ -331,28 +332,28 @@ void Core::end_lease(Lease& lease, bool discard) {
   Slot& slot = slots_[number];
   process::BoardSlot& cell = *slot.cell;
   std::uint64_t word = cell.word.load(std::memory_order_relaxed);
-  const bool mine =
-      LeaseWord(word).cause() == Cause::active &&
-      cell.word.compare_exchange_strong(word, LeaseWord(word).with(Cause::none).bits());
+  const bool in_call = lease.calling && lease.submitted;
+  const Cause by_us = in_call ? Cause::cancelled : Cause::none;
+  const bool mine = LeaseWord(word).cause() == Cause::active &&
+                    cell.word.compare_exchange_strong(word, LeaseWord(word).with(by_us).bits());
+  if (!mine) {  // the warden was faster: the worker dies, and whoever waits for it hears why
+    const Cause cause = LeaseWord(word).cause();
+    return revoke(number, cause, evidence_so_far(number, cause), {});
+  }
+  if (in_call) {
+    backend_->kill(number, slot.incarnation, Cause::cancelled);
+    return revoke(number, Cause::cancelled, std::make_shared<const Evidence>(),
+                  "its lease was given back in mid-call");
+  }
   cell.deadline.store(never, std::memory_order_relaxed);
   --active_;
   slot.lease = nullptr;
   if (closed_) ++ended_;
-  if (!mine) {
-    // The warden was faster: the worker dies, and nobody is left to be told.
-    count_death(LeaseWord(word).cause());
-    set_state(slot, WorkerState::ending);
-    slot.retiring = true;
-    slot.ending_for = LeaseWord(word).cause();
-    note_end(lease, slot.ending_for, nullptr);
-    return;
-  }
   ++slot.tasks_done;
   note_end(lease, Cause::none, nullptr);
-  if (lease.calling && lease.submitted) {
-    retire(number, Cause::cancelled);
-  } else if (slot.state == WorkerState::starting) {  // rehired: it comes up for somebody else
-    set_rehiring(lease, false);
+  set_rehiring(lease, false);
+  wake_watcher(lease);
+  if (slot.state == WorkerState::starting) {  // rehired: it comes up for somebody else
     if (lease.buffers) slot.port->end_lease();
     if (slot.initializing) arm_initializer(number);
   } else if (discard || lease.dirt != 0 || worn_out(slot) || surplus()) {

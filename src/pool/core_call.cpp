@@ -228,9 +228,12 @@ std::shared_ptr<const Failure> Core::failure_of(Lease& lease) {
   return lease.failure;
 }
 
+void Core::wake_watcher(Lease& lease) noexcept {
+  if (async::ParkingSpot* spot = std::exchange(lease.watcher, nullptr)) spot->unpark();
+}
+
 void Core::wake_caller(Lease& lease) noexcept {
-  if (lease.failure != nullptr && lease.watcher != nullptr)
-    std::exchange(lease.watcher, nullptr)->unpark();
+  if (lease.failure != nullptr) wake_watcher(lease);
   if (async::ParkingSpot* spot = std::exchange(lease.caller, nullptr)) spot->unpark();
 }
 

@@ -1,6 +1,7 @@
 // Warm-up, resize and the end of a pool.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/asio/steady_timer.hpp>
 #include <reeve/async/with_timeout.hpp>
 
@@ -50,9 +51,11 @@ boost::asio::awaitable<void> Core::resize([[maybe_unused]] std::shared_ptr<Core>
   note_pool(EventKind::resize, max_workers, max_workers_);
   max_workers_ = max_workers;
   count_quarantined(0);
-  for (std::size_t i = idle_.size(); i-- > 0 && live() > max_workers_;) {
-    slots_[idle_[i]].surplus = true;
-    retire(idle_[i], Cause::none);
+  while (live() > max_workers_ && !idle_.empty()) {
+    // The last slots first: devices are those of the first ones.
+    const std::uint32_t last = *std::max_element(idle_.begin(), idle_.end());
+    slots_[last].surplus = true;
+    retire(last, Cause::none);
   }
   if (!waiters_.empty()) start_for_waiters(waiters_.size());
   co_return;

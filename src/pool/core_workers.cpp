@@ -19,6 +19,39 @@ void Core::start_for_waiters(std::size_t wanted) {
 // A waiter that wants a device needs a worker in a slot that has it; no other will do.
 void Core::start_for(const char* device, std::size_t wanted) {
   if (device == nullptr) return start_for_waiters(wanted);
+  if (!start_one(device)) make_room(device);
+}
+
+// Those who wait although no worker is coming for them: when they came, their slots were ending.
+void Core::start_for_the_left_out() {
+  std::vector<std::uint32_t> coming;
+  for (std::uint32_t number = 0; number < slots_.size(); ++number) {
+    if (is_coming(slots_[number].state) && slots_[number].lease == nullptr)
+      coming.push_back(number);
+  }
+  for (auto* waiter = waiters_.front(); waiter != nullptr && live() < max_workers_;
+       waiter = waiters_.next(*waiter)) {
+    const char* const wish = static_cast<Request*>(waiter->note)->device;
+    const auto found = std::find_if(coming.begin(), coming.end(), [&](std::uint32_t number) {
+      return device_matches(slots_[number].device, wish);
+    });
+    if (found != coming.end()) {
+      coming.erase(found);
+    } else {
+      start_one(wish);
+    }
+  }
+}
+
+// A pool that became smaller may keep workers whose devices are not those of its first slots. When
+// no worker has the device that is asked for, an idle one goes.
+void Core::make_room(const char* device) {
+  if (device == nullptr || detached_ || idle_.empty() || live() < max_workers_) return;
+  for (const Slot& slot : slots_) {
+    if (is_live(slot.state) && device_matches(slot.device, device)) return;
+  }
+  slots_[idle_.front()].surplus = true;  // what follows it is what is waited for
+  retire(idle_.front(), Cause::none);
   start_one(device);
 }
 
@@ -191,39 +224,6 @@ void Core::revoke(std::uint32_t number, Cause cause, std::shared_ptr<const Evide
   wake_caller(*lease);
 }
 
-std::shared_ptr<Evidence> Core::evidence_of(std::uint32_t number, const Death& death) const {
-  const Slot& slot = slots_[number];
-  auto evidence = std::make_shared<Evidence>();
-  const std::int64_t from = slot.lease != nullptr ? slot.lease->granted_at : slot.started_at;
-  const std::int64_t decided = death.decided_at != 0 ? death.decided_at : death.dead_at;
-  evidence->elapsed = std::chrono::nanoseconds(decided - from);
-  if (death.decided_at != 0)
-    evidence->kill_latency = std::chrono::nanoseconds(death.dead_at - death.decided_at);
-  evidence->signal = death.by_signal ? death.status : 0;
-  evidence->exit_status = death.by_signal ? -1 : death.status;
-  evidence->memory_peak = ByteSize{death.peak};
-  evidence->cpu_time = std::chrono::nanoseconds(death.cpu_ns);
-  evidence->descendants_killed = death.descendants_killed;
-  evidence->tree_complete = death.tree_complete;
-  evidence->output_tail = death.tail;
-  evidence->pid = slot.pid;
-  if (death.cause == Cause::timeout) {
-    evidence->time_limit = std::chrono::nanoseconds(static_cast<std::int64_t>(death.limit) - from);
-    evidence->mechanism = "deadline";
-  } else if (death.cause == Cause::memory) {
-    evidence->memory_limit = ByteSize{death.limit};
-    evidence->memory_observed = ByteSize{death.observed};
-    evidence->memory_peak = ByteSize{std::max(death.peak, death.observed)};
-    evidence->mechanism = "resident memory";
-  }
-  if (death.cause == Cause::memory && slot.lease != nullptr && slot.lease->gpu_observed != 0) {
-    evidence->memory_limit = config_.gpu_memory;
-    evidence->memory_observed = evidence->memory_peak = ByteSize{slot.lease->gpu_observed};
-    evidence->mechanism = "nvml";
-  }
-  return evidence;
-}
-
 // A worker that died before it could be used: its start failed.
 void Core::died_starting(std::uint32_t number, const Death& death) {
   Slot& slot = slots_[number];
@@ -304,9 +304,10 @@ void Core::on_died(std::uint32_t number, std::uint64_t incarnation, Death death)
 
 // An ended worker is replaced at once, unless nobody will want it.
 void Core::replace(std::uint32_t number) {
-  const bool wanted = !closed_ ? !slots_[number].surplus : !waiters_.empty();
-  slots_[number].surplus = false;
-  if (wanted && !detached_ && live() < max_workers_) start(number);
+  const bool surplus = std::exchange(slots_[number].surplus, false);
+  if (detached_ || live() >= max_workers_) return;
+  if (!closed_ && !surplus) return start(number);
+  start_for_the_left_out();
 }
 
 void Core::count_quarantined(int change) noexcept {
@@ -319,30 +320,6 @@ void Core::on_killed(std::uint32_t number, std::uint64_t incarnation, Cause caus
   if (slot.incarnation != incarnation || !slot.announced) return;
   const bool recycled = slot.retiring && cause == Cause::shutdown;
   note_worker(EventKind::kill, number, recycled ? audit::Cause::recycled : audit_cause(cause));
-}
-
-void Core::on_stuck(std::uint32_t number, std::uint64_t incarnation) {
-  Slot& slot = slots_[number];
-  if (slot.incarnation != incarnation || slot.state == WorkerState::quarantined) return;
-  if (slot.lease != nullptr) {
-    const Cause cause = LeaseWord(slots_[number].cell->word.load()).cause();
-    auto evidence = std::make_shared<Evidence>();
-    evidence->killed = false;
-    evidence->tree_complete = false;
-    evidence->elapsed = std::chrono::nanoseconds(now_ns() - slot.lease->granted_at);
-    if (cause == Cause::timeout) {
-      evidence->time_limit =
-          std::chrono::nanoseconds(slot.cell->deadline.load() - slot.lease->granted_at);
-      evidence->mechanism = "deadline";
-    }
-    evidence->pid = slot.pid;
-    revoke(number, cause, std::move(evidence), "it cannot be killed (state D)");
-  }
-  set_state(slot, WorkerState::quarantined);
-  count_quarantined(1);
-  if (quarantined_ <= config_.quarantine_max)
-    start_for_waiters(std::max<std::size_t>(1, waiters_.size()));
-  settle();
 }
 
 }  // namespace reeve::detail

@@ -26,7 +26,7 @@ class Call;
 }  // namespace detail
 
 /// A lease of one worker: move-only, returned when it is destroyed. If a call is in flight then,
-/// its worker is killed and replaced.
+/// its worker is killed and replaced, and the call throws WorkerLostError.
 ///
 /// A lease ends early ("is revoked") when its time or memory runs out, its worker dies, or a call
 /// is cancelled; every later call rethrows the same cause. Calls are made one at a time. A worker
@@ -86,8 +86,8 @@ class [[nodiscard]] WorkerLease {
   ByteSize memory_usage() const;  ///< of the worker's tree, as last seen by the watch, or now
   bool revoked() const noexcept;
 
-  /// Returns when the lease is revoked (at once if it is); one waits at a time. For with_worker and
-  /// for bodies that do other things while they hold a worker. Cancellation: throws
+  /// Returns when the lease is revoked (at once if it is) or given back; one waits at a time. For
+  /// with_worker and for bodies that do other things while they hold a worker. Cancellation: throws
   /// operation_aborted.
   boost::asio::awaitable<void> wait_revoked();
 
