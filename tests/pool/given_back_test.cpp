@@ -137,12 +137,15 @@ class BetweenWorkers : public testing::Test {
     config.idle_timeout = 200ms;
   }
   std::shared_ptr<WorkerLease> kill_worker_of_a_lease() {
-    auto lease = run_in(context, hold(*pool, "first"));
+    auto lease = run_in(context, take());
     const int first = lease->pid();
     kill(first, SIGKILL);
-    EXPECT_TRUE(run_until(context, [&] { return lease->pid() > 0 && lease->pid() != first; }));
+    const auto comes = [&] { return next().state == WorkerState::starting && next().pid > 0; };
+    EXPECT_TRUE(run_until(context, comes));
+    EXPECT_NE(next().pid, first);
     return lease;
   }
+  WorkerStatus next() const { return pool->status().workers.at(0); }
   // Counts that do not add up would keep it from starting anybody once the idle ones are gone.
   void expect_a_worker_for_the_next() {
     EXPECT_TRUE(run_until(context, [&] { return pool->status().available_workers == 1; }));
@@ -152,12 +155,17 @@ class BetweenWorkers : public testing::Test {
     EXPECT_NO_THROW(run_in(context, give_back_at_once(options)));
     expect_audit_holds(*pool);
   }
+  asio::awaitable<std::shared_ptr<WorkerLease>> take() {
+    auto lease = co_await pool->acquire_worker("first", lease_options);
+    co_return std::make_shared<WorkerLease>(std::move(lease));
+  }
   asio::awaitable<void> give_back_at_once(AcquireOptions options) {
     auto worker = co_await pool->acquire_worker("second", options);
     EXPECT_GT(worker.pid(), 0);
   }
   asio::io_context context;
   ResourceConfig config = small_config();
+  AcquireOptions lease_options;
   std::optional<ResourcePool> pool;
 };
 
@@ -175,17 +183,13 @@ TEST_F(BetweenWorkers, a_lease_is_given_back_in_mid_call) {
 }
 
 TEST_F(BetweenWorkers, a_lease_is_given_back_after_its_time) {
-  config.worker_timeout = 500ms;  // the initializer's, too
+  lease_options.time_limit = 300ms;
   pool.emplace(context.get_executor(), config);
   run_in(context, pool->warm_up(1));
-  auto lease = run_in(context, hold(*pool, "first"));
-  context.restart();
-  context.run_for(300ms);
-  const int first = lease->pid();
-  kill(first, SIGKILL);
-  ASSERT_TRUE(run_until(context, [&] { return lease->pid() > 0 && lease->pid() != first; }));
-  const int next = lease->pid();
-  for (int i = 0; i < 5000 && kill(next, 0) == 0; ++i) usleep(1000);  // the context sleeps
+  auto lease = kill_worker_of_a_lease();
+  const int pid = next().pid;
+  for (int i = 0; i < 5000 && kill(pid, 0) == 0; ++i) usleep(1000);  // the context sleeps
+  EXPECT_FALSE(lease->revoked());
   lease.reset();
   expect_a_worker_for_the_next();
 }
