@@ -7,6 +7,8 @@
 namespace reeve::tasks::detail {
 namespace {
 
+constexpr std::size_t recent_bytes_max = 4096;
+
 using Kind = RecentEntry::Kind;
 
 template <std::unsigned_integral T>
@@ -83,6 +85,14 @@ RecentEntry read_row(Reader& in, std::uint64_t rid, std::string_view prefix) {
 }
 
 }  // namespace
+
+bool is_small(const RecordData& r) {
+  return (r.fields ? r.fields->size() : 0) +
+             (r.outcome
+                  ? r.outcome->result.size() + r.outcome->error.size() + r.outcome->reason.size()
+                  : 0) <=
+         recent_bytes_max;
+}
 
 void append_row(std::string& body, const RecordData& r, std::string_view prefix) {
   put(body, static_cast<std::uint8_t>(Kind::row));

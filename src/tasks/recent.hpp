@@ -22,6 +22,8 @@ struct RecentEntry {
   std::shared_ptr<const RecordData> data;  ///< of Kind::row; the result is not in it
 };
 
+/// A larger row goes into the table directly: to write it twice would gain nothing.
+bool is_small(const RecordData& r);
 /// Appends `r`; its result is kept elsewhere.
 void append_row(std::string& body, const RecordData& r, std::string_view prefix);
 /// Appends that row `rid` is erased, or in the table.

@@ -18,24 +18,14 @@
 namespace reeve::tasks::detail {
 namespace {
 
-// A batch of more rows, and a larger row, goes into the table directly: to write it twice would
-// gain nothing.
+// A batch of more rows goes into the table directly: to write it twice would gain nothing.
 constexpr std::size_t recent_rows_max = 1024;
-constexpr std::size_t recent_bytes_max = 4096;
 // Of one step of a pass.
 constexpr std::size_t fold_rows_min = 16;
 
 // With nobody waiting the log stays small and is used over and over: a sync of a file that does not
 // grow is faster.
 constexpr int idle_checkpoint_frames = 1000;
-
-bool is_small(const RecordData& r) {
-  return (r.fields ? r.fields->size() : 0) +
-             (r.outcome
-                  ? r.outcome->result.size() + r.outcome->error.size() + r.outcome->reason.size()
-                  : 0) <=
-         recent_bytes_max;
-}
 
 class SqliteJournal final : public Journal {
  public:
@@ -64,6 +54,8 @@ class SqliteJournal final : public Journal {
  private:
   void open();
   void shut() noexcept;
+  void reopen();
+  void read_recent_rows();
   void configure();
   void verify();
   void prepare();
@@ -81,8 +73,10 @@ class SqliteJournal final : public Journal {
   void checkpoint() noexcept;
 
   static int on_wal(void* self, sqlite3*, const char*, int frames) {
-    static_cast<SqliteJournal*>(self)->wal_frames_ = frames;
-    return SQLITE_OK;
+    auto& journal = *static_cast<SqliteJournal*>(self);
+    journal.wal_frames_ = frames;
+    // Also of a full disk: SQLite takes it for committed, so this connection must not go on.
+    return journal.guard_.finish() == SQLITE_OK ? SQLITE_OK : SQLITE_IOERR_WRITE;
   }
 
   std::string path_, prefix_, vfs_, text_;
@@ -107,6 +101,14 @@ void SqliteJournal::open() {
   configure();
   bring_up_to_date(db_, path_);
   prepare();
+}
+
+/// What the last step into the table moved may be lost with a sync: the plan follows the file.
+void SqliteJournal::reopen() {
+  shut();
+  open();
+  plan_.clear();
+  read_recent_rows();
   must_reopen_ = false;
 }
 
@@ -153,9 +155,27 @@ void SqliteJournal::shut() noexcept {
   for (Statement* s : {&upsert_, &put_result_, &erase_, &erase_result_, &put_recent_,
                        &erase_recent_, &put_meta_, &begin_, &commit_})
     s->reset();
-  if (reserve_.is_short() && db_.get() != nullptr)
+  // A checkpoint of a log whose sync failed would copy whatever the kernel now shows, unchecked.
+  if ((must_reopen_ || reserve_.is_short()) && db_.get() != nullptr)
     sqlite3_db_config(db_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   db_.close();
+}
+
+void SqliteJournal::read_recent_rows() {
+  Statement recent;
+  recent.prepare(db_, "SELECT seq, body FROM recent ORDER BY seq");
+  while (recent.step()) {
+    const std::string body = column_text(recent.get(), 1);
+    const bool whole = read_recent(body, prefix_, [this](std::uint64_t rid, RecentEntry entry) {
+      plan_.said(rid, std::move(entry));
+    });
+    if (!whole)
+      throw TaskError(TaskErrc::bad_format,
+                      fmt::format("'{}' is damaged: a row of its table 'recent' cannot be read; "
+                                  "restore it",
+                                  path_));
+    plan_.appended(sqlite3_column_int64(recent.get(), 0), body.size());
+  }
 }
 
 JournalMeta SqliteJournal::load(const std::function<void(std::shared_ptr<RecordData>)>& record) {
@@ -174,20 +194,7 @@ JournalMeta SqliteJournal::load(const std::function<void(std::shared_ptr<RecordD
     }
   }
   if (!meta.clean) verify();
-  Statement recent;
-  recent.prepare(db_, "SELECT seq, body FROM recent ORDER BY seq");
-  while (recent.step()) {
-    const std::string body = column_text(recent.get(), 1);
-    const bool whole = read_recent(body, prefix_, [this](std::uint64_t rid, RecentEntry entry) {
-      plan_.said(rid, std::move(entry));
-    });
-    if (!whole)
-      throw TaskError(TaskErrc::bad_format,
-                      fmt::format("'{}' is damaged: a row of its table 'recent' cannot be read; "
-                                  "restore it",
-                                  path_));
-    plan_.appended(sqlite3_column_int64(recent.get(), 0), body.size());
-  }
+  read_recent_rows();
   load_rows(db_, prefix_, plan_.rest(), meta, record);
   return meta;
 }
@@ -287,11 +294,8 @@ void SqliteJournal::append(std::span<const JournalRow> rows, const JournalMeta* 
 }
 
 void SqliteJournal::commit(std::span<const JournalRow> rows, const JournalMeta* meta) {
-  if (must_reopen_) {
-    // A descriptor whose sync failed is never trusted again: the kernel may have dropped its pages.
-    shut();
-    open();
-  }
+  // A descriptor whose sync failed is never trusted again: the kernel may have dropped its pages.
+  if (must_reopen_) reopen();
   try {
     append(rows, meta);
   } catch (const TaskError& e) {

@@ -85,12 +85,35 @@ struct GuardedLog {
   WalGuard* guard;
   sqlite3_file* real;
   std::uint64_t unsynced_end;  // of what was written since the last sync
+  bool proven;                 // what is read from it is what the disk has, but for that
   std::int64_t held_at;        // of the header that waits for its page; -1: none does
+  int refused;                 // the answer to the last header that went alone
   unsigned char frame[frame_size];
 
   const sqlite3_io_methods& io() const { return *real->pMethods; }
 
+  /// Before anything is read: a process that was killed has not synced what it wrote, and after a
+  /// sync that failed no later one makes durable what the kernel still shows. Written again, it is
+  /// either on the disk or refused.
+  int prove() {
+    std::array<unsigned char, 65536> block;
+    sqlite3_int64 size = 0;
+    if (const int rc = io().xFileSize(real, &size); rc != SQLITE_OK) return rc;
+    unsynced_end = static_cast<std::uint64_t>(size);
+    for (sqlite3_int64 at = 0, n = 0; at < size; at += n) {
+      n = std::min<sqlite3_int64>(block.size(), size - at);
+      const int count = static_cast<int>(n);
+      if (const int rc = io().xRead(real, block.data(), count, at); rc != SQLITE_OK) return rc;
+      if (const int rc = io().xWrite(real, block.data(), count, at); rc != SQLITE_OK) return rc;
+    }
+    if (const int rc = size == 0 ? SQLITE_OK : sync(SQLITE_SYNC_NORMAL); rc != SQLITE_OK) return rc;
+    proven = true;
+    return SQLITE_OK;
+  }
+
   int write(const void* from, int size, sqlite3_int64 offset) {
+    if (!proven)
+      if (const int rc = prove(); rc != SQLITE_OK) return rc;
     unsynced_end = std::max(unsynced_end, static_cast<std::uint64_t>(offset + size));
     return io().xWrite(real, from, size, offset);
   }
@@ -99,10 +122,14 @@ struct GuardedLog {
     if (rc == SQLITE_OK) unsynced_end = 0;
     return rc;
   }
-  /// Any other operation than the write of its page: then the header goes alone.
+  /// Any other operation than the write of its page: then the header goes alone, to a page that is
+  /// there. That page must be on the disk before the header that says so.
   int let_go() {
     if (held_at < 0) return SQLITE_OK;
-    return write(frame, header_size, std::exchange(held_at, -1));
+    const sqlite3_int64 at = std::exchange(held_at, -1);
+    refused = static_cast<std::uint64_t>(at) < unsynced_end ? sync(SQLITE_SYNC_NORMAL) : SQLITE_OK;
+    if (refused == SQLITE_OK) refused = write(frame, header_size, at);
+    return refused;
   }
 
   int write_frame(const void* page) {
@@ -113,11 +140,9 @@ struct GuardedLog {
       if (const int rc = sync(SQLITE_SYNC_NORMAL); rc != SQLITE_OK) return rc;
     std::array<unsigned char, frame_size> old;
     const int rc = io().xRead(real, old.data(), frame_size, at);
-    if (rc == SQLITE_OK) {
-      if (const int broken = break_pair(old, at); broken != SQLITE_OK) return broken;
-    } else if (rc != SQLITE_IOERR_SHORT_READ) {  // nothing there: a page of zeros passes for none
-      return rc;
-    }
+    // Behind the file's end there will be zeros, which xRead has filled in.
+    if (rc != SQLITE_OK && rc != SQLITE_IOERR_SHORT_READ) return rc;
+    if (const int broken = break_pair(old, at); broken != SQLITE_OK) return broken;
     return write(frame, frame_size, at);
   }
 
@@ -166,6 +191,7 @@ int close_log(sqlite3_file* f) {
   GuardedLog& log = log_of(f);
   const int held = log.let_go();
   const int rc = log.io().xClose(log.real);
+  log.guard->closed(&log);
   return held != SQLITE_OK ? held : rc;
 }
 int read_log(sqlite3_file* f, void* to, int size, sqlite3_int64 offset) {
@@ -180,6 +206,7 @@ int write_log(sqlite3_file* f, const void* from, int size, sqlite3_int64 offset)
     return log.write(from, size, offset);
   std::memcpy(log.frame, from, header_size);
   log.held_at = offset;
+  log.refused = SQLITE_OK;
   return SQLITE_OK;
 }
 int truncate_log(sqlite3_file* f, sqlite3_int64 size) {
@@ -224,21 +251,35 @@ int open_file(sqlite3_vfs* v, const char* name, sqlite3_file* f, int flags, int*
   if ((flags & SQLITE_OPEN_WAL) == 0) return real_of(v).xOpen(&real_of(v), name, f, flags, out);
   f->pMethods = nullptr;
   auto* real = reinterpret_cast<sqlite3_file*>(reinterpret_cast<char*>(f) + file_offset);
-  const int rc = real_of(v).xOpen(&real_of(v), name, real, flags, out);
-  if (rc != SQLITE_OK) {
-    if (real->pMethods != nullptr) real->pMethods->xClose(real);
-    return rc;
-  }
+  int got = flags;
+  int rc = real_of(v).xOpen(&real_of(v), name, real, flags, &got);
+  if (out != nullptr) *out = got;
   auto* log = new (f) GuardedLog;
-  log->base.pMethods = &log_methods;
+  log->base.pMethods = nullptr;
   log->guard = &guard_of(v);
   log->real = real;
   log->unsynced_end = 0;
+  log->proven = false;
   log->held_at = -1;
-  return rc;
+  log->refused = SQLITE_OK;
+  if (rc == SQLITE_OK && (got & SQLITE_OPEN_READONLY) == 0) rc = log->prove();
+  // A full disk where even that takes space can be read. It comes before the first write then.
+  if (rc != SQLITE_OK && (rc != SQLITE_FULL || real->pMethods == nullptr)) {
+    if (real->pMethods != nullptr) real->pMethods->xClose(real);
+    return rc;
+  }
+  log->base.pMethods = &log_methods;
+  log->guard->opened(log);
+  return SQLITE_OK;
 }
 
 }  // namespace
+
+int WalGuard::finish() {
+  if (log_ == nullptr) return SQLITE_OK;
+  log_->let_go();
+  return log_->refused;
+}
 
 WalGuard::WalGuard(const std::string& around_name) : name_(around_name) {
   sqlite3_initialize();

@@ -78,6 +78,7 @@ int damaged(const std::vector<DiskOp>& ops) {
   for (const DiskOp& op : ops) {
     switch (op.kind) {
       case DiskOp::Kind::sync:
+      case DiskOp::Kind::failed_sync:
         break;
       case DiskOp::Kind::unlink:
         files.erase(op.file);

@@ -36,6 +36,15 @@ Bytes free_list(std::initializer_list<std::uint32_t> numbers) {
   return page;
 }
 
+const Bytes zeros(page_size);
+// Six leaves, and nothing behind them: they add nothing to either sum.
+const Bytes like_zeros = [] {
+  Bytes page = zeros;
+  std::size_t word = 0;
+  for (const std::uint32_t n : {0, 6, 13, 24, 16, 35, 4, 88}) put_number(page, word++, n);
+  return page;
+}();
+
 // Found by the power-cut test: page 12 of one run, before and after.
 const Bytes older = free_list({0, 0, 8, 24, 22, 23, 25});
 const Bytes newer = free_list({0, 1, 15, 15, 14, 23, 25});
@@ -65,6 +74,11 @@ TEST(WalGuardTest, TwoVersionsOfAFreeListHaveOneChecksum) {
   ASSERT_NE(older, newer);
   EXPECT_EQ(checksum(message(older)), checksum(message(newer)));
   EXPECT_TRUE(may_pass_for(message(newer), message(older), 32));
+}
+
+TEST(WalGuardTest, AFreeListMayPassForAPageOfZeros) {
+  EXPECT_EQ(checksum(message(like_zeros)), checksum(message(zeros)));
+  EXPECT_TRUE(may_pass_for(message(like_zeros), message(zeros), 32));
 }
 
 TEST(WalGuardTest, NothingPassesForItselfOrForWhatDiffersInOneNumber) {
@@ -148,7 +162,15 @@ class GuardedFile {
     const Bytes header(24, 'h');
     EXPECT_EQ(file()->pMethods->xWrite(file(), header.data(), 24, 32), SQLITE_OK);
   }
+  void write_page(const Bytes& page) {
+    EXPECT_EQ(file()->pMethods->xWrite(file(), page.data(), page_size, 56), SQLITE_OK);
+  }
+  int ask_size() {
+    sqlite3_int64 size = 0;
+    return file()->pMethods->xFileSize(file(), &size);
+  }
   void sync() { EXPECT_EQ(file()->pMethods->xSync(file(), SQLITE_SYNC_NORMAL), SQLITE_OK); }
+  int finish() { return guard_.finish(); }
   std::uint64_t broken() const { return guard_.broken(); }
 
  private:
@@ -194,6 +216,77 @@ TEST(WalGuardTest, WhatTheDiskMayNotHaveIsSyncedBeforeItIsCovered) {
   log.write_frame(free_list({0, 2, 8, 24}), 2);  // the disk may hold what was there before `older`
   ASSERT_EQ(disk.op_count(), 3u);
   EXPECT_EQ(disk.ops()[1].kind, DiskOp::Kind::sync);
+}
+
+TEST(WalGuardTest, WhereNothingLiesADiskMayShowZeros) {
+  for (const std::size_t size : {std::size_t{0}, std::size_t{32 + 24 + 3000}}) {
+    Disk disk("end");
+    disk.mount({{log_path, std::make_shared<Bytes>(size)}});  // part of a frame, as a limit leaves
+    GuardedFile log(disk);
+    const std::size_t before = disk.op_count();
+    log.write_frame(like_zeros, 1);
+    EXPECT_EQ(log.broken(), 1u);
+    ASSERT_EQ(disk.op_count(), before + 3);
+    EXPECT_NE(disk.ops()[before].bytes[24], 0);
+    EXPECT_EQ(disk.ops()[before + 1].kind, DiskOp::Kind::sync);
+    EXPECT_EQ(disk.ops()[before + 2].bytes.size(), 24 + page_size);
+  }
+}
+
+TEST(WalGuardTest, APageIsOnTheDiskBeforeAHeaderThatIsWrittenAgain) {
+  Disk disk("again");
+  GuardedFile log(disk);
+  log.write_frame(older, 1);
+  log.sync();
+  const std::size_t before = disk.op_count();
+  log.write_page(newer);  // SQLite overwrites a page that its transaction has in the log
+  log.write_header();
+  EXPECT_EQ(log.ask_size(), SQLITE_OK);
+  ASSERT_EQ(disk.op_count(), before + 3);
+  EXPECT_EQ(disk.ops()[before].offset, 56u);
+  EXPECT_EQ(disk.ops()[before + 1].kind, DiskOp::Kind::sync);
+  EXPECT_EQ(disk.ops()[before + 2].bytes, Bytes(24, 'h'));
+}
+
+TEST(WalGuardTest, WhatAKilledProcessLeftIsOnTheDiskBeforeItIsRead) {
+  Disk disk("left");
+  {
+    GuardedFile killed(disk);
+    killed.write_frame(older, 1);
+  }
+  ASSERT_EQ(disk.op_count(), 1u);
+  Bytes left(32);
+  left.insert(left.end(), disk.ops()[0].bytes.begin(), disk.ops()[0].bytes.end());
+  GuardedFile log(disk);
+  ASSERT_EQ(disk.op_count(), 3u);
+  EXPECT_EQ(disk.ops()[1].offset, 0u);
+  EXPECT_EQ(disk.ops()[1].bytes, left) << "after a sync that failed, a second one writes nothing";
+  EXPECT_EQ(disk.ops()[2].kind, DiskOp::Kind::sync);
+  log.write_frame(free_list({0, 2, 8, 24}), 2);
+  EXPECT_EQ(disk.op_count(), 4u);
+}
+
+TEST(WalGuardTest, NoHeaderIsHeldWhenACommitHasEnded) {
+  Disk disk("finished");
+  GuardedFile log(disk);
+  EXPECT_EQ(log.finish(), SQLITE_OK);
+  log.write_header();
+  EXPECT_EQ(disk.op_count(), 0u);
+  EXPECT_EQ(log.finish(), SQLITE_OK);
+  ASSERT_EQ(disk.op_count(), 1u);
+  EXPECT_EQ(disk.ops()[0].bytes, Bytes(24, 'h'));
+}
+
+TEST(WalGuardTest, AHeaderThatWasRefusedIsToldAtTheEnd) {
+  Disk disk("refused");
+  GuardedFile log(disk);
+  log.write_header();
+  disk.fail_writes(true);
+  EXPECT_NE(log.ask_size(), SQLITE_OK);  // SQLite does not always look at this answer
+  disk.fail_writes(false);
+  EXPECT_NE(log.finish(), SQLITE_OK);
+  log.write_header();
+  EXPECT_EQ(log.finish(), SQLITE_OK);
 }
 
 TEST(WalGuardTest, AHeaderWithoutAPageIsWrittenToo) {

@@ -47,7 +47,8 @@ struct Retention {
 /// What a power cut may take away.
 enum class DiskSync : std::uint8_t {
   full,    ///< nothing that was acknowledged
-  normal,  ///< the last moments; a killed process still loses nothing
+  normal,  ///< the last moments, and so may a disk that fails to sync; a killed process still loses
+           ///< nothing
 };
 
 /// What happens to records that were pending when the program died.

@@ -3,6 +3,7 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace reeve::tasks::testing {
@@ -162,6 +163,14 @@ void Disk::fail_writes(bool fail) {
   const std::lock_guard lock(mutex);
   fail_writes_ = fail;
 }
+void Disk::fail_writes_after(std::size_t writes) {
+  const std::lock_guard lock(mutex);
+  writes_left_ = writes;
+}
+void Disk::copy_on_write(bool on) {
+  const std::lock_guard lock(mutex);
+  copies_ = on;
+}
 void Disk::hold_syncs(bool hold) {
   const std::lock_guard lock(mutex);
   hold_syncs_ = hold;
@@ -198,14 +207,16 @@ bool Disk::exists(const std::string& file) const {
 bool Disk::write(const std::string& file, Bytes& content, const void* data, std::size_t size,
                  std::size_t offset, bool& full) {
   const std::lock_guard lock(mutex);
-  if (fail_writes_) return false;
-  if (offset + size > content.size()) {
-    std::size_t used = offset + size - content.size();
+  if (fail_writes_ || writes_left_ == 0) return false;
+  if (writes_left_ != SIZE_MAX) --writes_left_;
+  const std::size_t grown = std::max(offset + size, content.size()) - content.size();
+  if (const std::size_t needed = copies_ ? size : grown; needed != 0) {
+    std::size_t used = needed;
     for (const auto& [name, bytes] : files_) used += bytes->size();
     full = used > capacity_;
     if (full) return false;
-    content.resize(offset + size);
   }
+  content.resize(content.size() + grown);
   std::memcpy(content.data() + offset, data, size);
   const auto* p = static_cast<const unsigned char*>(data);
   if (record_) ops_.push_back(DiskOp{DiskOp::Kind::write, file, offset, Bytes(p, p + size)});
@@ -223,9 +234,9 @@ bool Disk::sync(const std::string& file) {
   ++held_;
   released_.wait(lock, [this] { return !hold_syncs_; });
   --held_;
-  if (fail_syncs_) return false;
-  if (record_ && !pretend_) ops_.push_back(DiskOp{DiskOp::Kind::sync, file, 0, {}});
-  return true;
+  const auto kind = fail_syncs_ ? DiskOp::Kind::failed_sync : DiskOp::Kind::sync;
+  if (record_ && !pretend_) ops_.push_back(DiskOp{kind, file, 0, {}});
+  return !fail_syncs_;
 }
 
 void Disk::unlink(const std::string& file) {

@@ -19,7 +19,13 @@ using Bytes = std::vector<unsigned char>;
 using Files = std::map<std::string, std::shared_ptr<Bytes>>;
 
 struct DiskOp {
-  enum class Kind { write, sync, truncate, unlink };
+  enum class Kind {
+    write,
+    sync,
+    truncate,
+    unlink,
+    failed_sync,  // what it should have made durable will not be so by a later one either
+  };
   Kind kind;
   std::string file;
   std::size_t offset = 0;  // of a write; the new size of a truncate
@@ -44,9 +50,11 @@ class Disk {
   void set_capacity(std::size_t bytes);  // writes beyond fail as on a full disk
   void fail_syncs(bool fail);
   void fail_writes(bool fail);
-  void hold_syncs(bool hold);          // a sync waits until it is taken back
-  bool somebody_syncs() const;         // a sync is being held
-  void pretend_to_sync(bool pretend);  // a sync that does nothing and is not recorded
+  void fail_writes_after(std::size_t writes);  // so many are still done
+  void copy_on_write(bool on);                 // what overwrites needs space, too
+  void hold_syncs(bool hold);                  // a sync waits until it is taken back
+  bool somebody_syncs() const;                 // a sync is being held
+  void pretend_to_sync(bool pretend);          // a sync that does nothing and is not recorded
   void record(bool on);
 
   // Called by the VFS.
@@ -64,11 +72,11 @@ class Disk {
   std::unique_ptr<sqlite3_vfs> vfs_;
   Files files_;
   std::vector<DiskOp> ops_;
-  std::size_t capacity_ = SIZE_MAX;
+  std::size_t capacity_ = SIZE_MAX, writes_left_ = SIZE_MAX;
   std::condition_variable released_;
   bool hold_syncs_ = false;
   int held_ = 0;
-  bool fail_syncs_ = false, fail_writes_ = false, pretend_ = false, record_ = true;
+  bool fail_syncs_ = false, fail_writes_ = false, pretend_ = false, record_ = true, copies_ = false;
 };
 
 }  // namespace reeve::tasks::testing

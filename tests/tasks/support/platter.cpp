@@ -25,7 +25,9 @@ void apply(Bytes& content, const DiskOp& op, std::mt19937* torn) {
 }  // namespace
 
 void Platter::step(const DiskOp& op) {
-  if (op.kind == DiskOp::Kind::sync) {
+  if (op.kind == DiskOp::Kind::failed_sync) {
+    open.erase(op.file);
+  } else if (op.kind == DiskOp::Kind::sync) {
     auto& content = safe[op.file];
     content = content ? std::make_shared<Bytes>(*content) : std::make_shared<Bytes>();
     bool gone = false;
@@ -61,6 +63,19 @@ Files Platter::cut(Kept kept, std::mt19937& rng) const {
     if (gone) files.erase(name);
   }
   return files;
+}
+
+void evict(Disk& disk, const std::string& file) {
+  Platter platter;
+  for (const DiskOp& op : disk.ops()) platter.step(op);
+  const auto shown = disk.open(file, false);
+  const std::lock_guard lock(disk.mutex);
+  const auto size = shown->size();
+  if (const auto& truth = platter.safe[file])
+    *shown = *truth;
+  else
+    shown->clear();
+  shown->resize(size);
 }
 
 Files copy_of(const Files& files) {

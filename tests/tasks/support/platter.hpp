@@ -19,6 +19,10 @@ struct Platter {
   Files cut(Kept kept, std::mt19937& rng) const;
 };
 
+/// The kernel drops the pages of a file, after a sync that failed: what is read from now on is what
+/// the disk has.
+void evict(Disk& disk, const std::string& file);
+
 /// A copy that shares nothing: recovery writes, and the platter must stay as it is.
 Files copy_of(const Files& files);
 
