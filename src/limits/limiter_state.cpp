@@ -26,14 +26,19 @@ Deadline earliest(const async::WaiterQueue<T>& queue, Deadline so_far) {
 
 LimiterState::LimiterState(LimiterConfig c) : config(std::move(c)) {
   if (!config.probe) config.probe = make_system_probe();
-  refresh(true);
+  sample = config.probe->sample();
+  sampled = looked = config.clock->now();
 }
 
-void LimiterState::refresh(bool now_or_never) {
+void LimiterState::refresh() noexcept {
   const auto now = config.clock->now();
-  if (!now_or_never && now - sampled < config.check_interval) return;
-  sample = config.probe->sample();
-  sampled = now;
+  if (now - looked < config.check_interval) return;
+  looked = now;
+  try {
+    sample = config.probe->sample();
+    sampled = now;
+  } catch (...) {  // sample_age tells how old the one is that stays
+  }
 }
 
 ByteSize LimiterState::reserved() const {

@@ -45,7 +45,8 @@ struct LimiterState : std::enable_shared_from_this<LimiterState> {
 
   explicit LimiterState(LimiterConfig c);
 
-  void refresh(bool now_or_never = false);
+  /// Looks at the load, if it is time to. A probe that throws leaves the last sample.
+  void refresh() noexcept;
   ByteSize reserved() const;
   Blocker check(ByteSize need);
   TaskSlot grant(ByteSize memory);
@@ -63,6 +64,7 @@ struct LimiterState : std::enable_shared_from_this<LimiterState> {
   LimiterConfig config;
   Sample sample;
   Clock::time_point sampled{};
+  Clock::time_point looked{};  // also in vain
   Blocker blocker = Blocker::none;
   std::unordered_map<std::uint64_t, Lease> leases;
   std::uint64_t last_lease = 0;

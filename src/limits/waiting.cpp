@@ -14,6 +14,11 @@ using boost::asio::awaitable;
   throw boost::system::system_error(boost::asio::error::operation_aborted);
 }
 
+/// After the limiter's end nobody keeps deadlines any more. Mutex held.
+void check_running(const LimiterState& state) {
+  if (state.stop) throw_aborted();
+}
+
 Deadline deadline_in(std::chrono::milliseconds timeout) {
   const auto now = std::chrono::steady_clock::now();
   const auto far = std::chrono::hours{24 * 3650};
@@ -61,6 +66,7 @@ awaitable<TaskSlot> wait_for_slot(StatePtr state, std::chrono::milliseconds time
   waiter.note = &request;
   {
     const std::lock_guard lock(state->mutex);
+    check_running(*state);
     check_possible(*state, memory);
     state->slots.push_back(waiter);
     state->pump();
@@ -89,6 +95,7 @@ awaitable<bool> wait_until_possible(StatePtr state, std::chrono::milliseconds ti
   waiter.note = &request;
   {
     const std::lock_guard lock(state->mutex);
+    check_running(*state);
     state->passes.push_back(waiter);
     state->pump();
     if (!state->passes.empty()) state->notice(request.deadline, true);
@@ -106,6 +113,7 @@ awaitable<ModelLock> wait_for_lock(StatePtr state, std::string model,
   LimiterState::Models::iterator at;
   {
     const std::lock_guard lock(state->mutex);
+    check_running(*state);
     at = state->models.try_emplace(model).first;
     ++at->second.users;
   }
@@ -118,6 +126,7 @@ awaitable<ModelLock> wait_for_lock(StatePtr state, std::string model,
   waiter.note = &request;
   {
     const std::lock_guard lock(state->mutex);
+    check_running(*state);
     if (!entry.held) {
       entry.held = true;
       entry.owner = owner;

@@ -160,6 +160,17 @@ Fault find_rlimit_fault(const ResourceConfig& config) {
   return {};
 }
 
+// They travel to every worker as the arguments of one call.
+Fault find_initializer_fault(const ResourceConfig& config) {
+  if (!config.initializer || config.isolation == Isolation::thread) return {};
+  const std::size_t size = config.initializer.call()->arguments.bytes().size();
+  if (size <= config.message_max.bytes() / 4096 * 4096) return {};  // whole pages, as channels
+  return fmt::format(
+      "the arguments of the initializer take {}, but message_max is {}; raise that limit, or pass "
+      "less, for instance the name of a file",
+      to_string(ByteSize{size}), to_string(config.message_max));
+}
+
 Fault find_process_fault(const ResourceConfig& config) {
   if (config.nice < 0 || config.nice > 19)
     return fmt::format("nice is {}; it must be 0 to 19", config.nice);
@@ -181,8 +192,8 @@ Fault find_process_fault(const ResourceConfig& config) {
 }  // namespace
 
 std::optional<std::string> find_fault(const ResourceConfig& config) {
-  for (const auto check :
-       {find_size_fault, find_time_fault, find_memory_fault, find_process_fault}) {
+  for (const auto check : {find_size_fault, find_time_fault, find_memory_fault,
+                           find_initializer_fault, find_process_fault}) {
     if (auto fault = check(config)) return fault;
   }
   return std::nullopt;

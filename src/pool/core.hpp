@@ -16,6 +16,7 @@
 #include <reeve/async/quiet_wait.hpp>
 #include <reeve/async/waiter_queue.hpp>
 #include <reeve/pool/config.hpp>
+#include <reeve/pool/progress_gate.hpp>
 #include <reeve/pool/resource_pool.hpp>
 #include <reeve/pool/status.hpp>
 #include <string>
@@ -56,8 +57,9 @@ struct Lease {
   bool rehiring = false;           // between two workers
   unsigned rehires = 0;            // workers that died under it before its first call began
   const codec::TaskDescriptor* call_task = nullptr;
-  std::uint64_t call_limit = 0;  // bytes, as asked for
-  const RunLimits::ProgressSink* progress = nullptr;
+  std::uint64_t call_limit = 0;            // bytes, as asked for
+  std::shared_ptr<ProgressGate> progress;  // to the call's sink, if it has one
+  std::uint64_t progress_number = 0;
   // Its end.
   std::shared_ptr<LeaseObserver> observer;
   std::uint64_t observer_token = 0;
@@ -229,9 +231,6 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
               std::string reason, std::string_view by = {});
   void wake_caller(Lease& lease) noexcept;
   static void wake_watcher(Lease& lease) noexcept;
-  void run_initializer(std::uint32_t slot);
-  void arm_initializer(std::uint32_t slot);
-  void finish_initializer(std::uint32_t slot);
   void replace(std::uint32_t slot);
   void count_death(Cause cause) noexcept;
   void count_quarantined(int change) noexcept;
@@ -258,6 +257,11 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   std::size_t starting() const noexcept { return starting_ - rehiring_; }  // for anybody
   bool surplus() const noexcept { return live() > max_workers_; }
 
+  // core_initializer.cpp
+  void run_initializer(std::uint32_t slot);
+  void arm_initializer(std::uint32_t slot);
+  void finish_initializer(std::uint32_t slot);
+
   // core_rehire.cpp
   bool rehire(std::uint32_t slot, const Death& death);
   void resume_lease(std::uint32_t slot);
@@ -277,6 +281,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void arm_call(Lease& lease, const RunLimits& limits);
   void disarm_call(Lease& lease);
   void post_progress(std::uint32_t slot);
+  void end_progress(Lease& lease) noexcept;
   friend class CallHook;
   friend class RequestGuard;
   friend class WatchHook;

@@ -67,12 +67,12 @@ void Core::begin_call(Lease& lease) {
 
 void Core::end_call(Lease& lease) noexcept {
   if (foreign()) return abandon();
+  end_progress(lease);
   std::shared_ptr<Core> last;
   const std::lock_guard lock(mutex_);
   const bool abandoned =
       lease.submitted && !lease.replied && lease.failure == nullptr && !detached_;
   lease.caller = nullptr;
-  lease.progress = nullptr;
   if (abandoned && !lease.released) {
     // The coroutine was destroyed in mid-call: its worker is busy with something nobody waits for.
     std::erase(busy_, lease.slot);
@@ -150,13 +150,15 @@ boost::asio::awaitable<void> Core::complete(Lease& lease, const codec::TaskDescr
                                             const RunLimits& limits) {
   async::ParkingSpot spot;
   CallHook hook(*this, lease);
+  std::shared_ptr<ProgressGate> progress;
+  if (limits.progress) progress = std::make_shared<ProgressGate>(limits.progress);
   {
     const std::lock_guard lock(mutex_);
     if (lease.failure != nullptr) throw_failure(*lease.failure);
     if (detached_) throw PoolClosedError("the execution context of this pool was destroyed");
     if (lease.released) throw std::logic_error("the lease of this call was given back before it");
     arm_call(lease, limits);
-    lease.progress = limits.progress ? &limits.progress : nullptr;
+    lease.progress = std::move(progress);
     lease.caller = &spot;
     lease.submitted = true;
     const ByteSize memory = limits.memory.value_or(ByteSize{});
@@ -175,6 +177,7 @@ boost::asio::awaitable<void> Core::complete(Lease& lease, const codec::TaskDescr
   }
   co_await spot.park(&hook);
   hook.parked = false;
+  end_progress(lease);
   if (spot.cancelled()) {
     throw boost::system::system_error(boost::asio::error::operation_aborted);
   }
@@ -262,14 +265,26 @@ bool Core::collect() {
   return found;
 }
 
-// Progress reaches the sink on the executor, outside of the lock; the sink may be gone by then.
+// Progress reaches the sink on the executor, outside of the lock; the call may be over by then.
 void Core::post_progress(std::uint32_t number) {
   Slot& slot = slots_[number];
   Progress progress;
   if (!slot.port->take_progress(progress)) return;
-  boost::asio::post(executor_, [sink = *slot.lease->progress, progress = std::move(progress)] {
-    sink(progress.percent, progress.note);
+  boost::asio::post(executor_, [gate = slot.lease->progress, progress = std::move(progress),
+                                number = ++slot.lease->progress_number] {
+    gate->tell(number, progress.percent, progress.note);
   });
+}
+
+// Outside of the lock: the sink that this waits for may want it. Only the call itself writes here.
+void Core::end_progress(Lease& lease) noexcept {
+  if (lease.progress == nullptr) return;
+  std::shared_ptr<ProgressGate> gate;
+  {
+    const std::lock_guard lock(mutex_);
+    gate.swap(lease.progress);
+  }
+  gate->close();
 }
 
 void Core::on_bell() {

@@ -1,4 +1,4 @@
-// Workers come and go: starting, initialising, replacing, backing off.
+// Workers come and go: starting, replacing, backing off.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -116,54 +116,6 @@ void Core::came_up(std::uint32_t number) {
   } else {
     ready(number);
   }
-}
-
-void Core::arm_initializer(std::uint32_t number) {
-  Slot& slot = slots_[number];
-  const std::int64_t due = now_ns() + lease_time_;
-  slot.cell->deadline.store(due, std::memory_order_relaxed);
-  slot.cell->word.store(LeaseWord(++slot.serial, Cause::active).bits(), std::memory_order_seq_cst);
-  if (!backend_->watch(due)) need_alarm(due);
-}
-
-void Core::run_initializer(std::uint32_t number) {
-  Slot& slot = slots_[number];
-  const RecordedCall& call = *config_.initializer.call();
-  codec::Writer& arguments = slot.port->begin_arguments();
-  arguments.write(call.arguments.bytes().data(), call.arguments.bytes().size());
-  slot.initializing = true;
-  if (slot.lease == nullptr) arm_initializer(number);  // else in the time of the lease that waits
-  busy_.push_back(number);
-  slot.port->submit(*call.task, "initializer", 0, false);
-}
-
-void Core::finish_initializer(std::uint32_t number) {
-  Slot& slot = slots_[number];
-  if (slot.lease == nullptr) {
-    process::BoardSlot& cell = *slots_[number].cell;
-    std::uint64_t word = cell.word.load();
-    if (LeaseWord(word).cause() == Cause::active &&
-        !cell.word.compare_exchange_strong(word, LeaseWord(word).with(Cause::none).bits())) {
-      return;  // its time was up: the death follows
-    }
-    if (LeaseWord(word).cause() != Cause::active && LeaseWord(word).cause() != Cause::none) return;
-    cell.deadline.store(never, std::memory_order_relaxed);
-  }
-  slot.initializing = false;
-  const Reply reply = slot.port->reply();
-  if (reply.kind == ReplyKind::value) return ready(number);
-  codec::Reader reader(reply.bytes);
-  std::string reason = "the initializer failed";
-  try {
-    Lease scratch;
-    scratch.task = "initializer";
-    scratch.worker = {number, slot.incarnation};
-    throw_reply(scratch, reply);
-  } catch (const std::exception& e) {
-    reason = std::string("the initializer threw: ") + e.what();
-  }
-  slot.start_fault = std::move(reason);  // told when the worker is dead and its slot free
-  backend_->kill(number, slot.incarnation, Cause::cancelled);
 }
 
 void Core::ready(std::uint32_t number) {

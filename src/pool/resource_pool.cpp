@@ -97,6 +97,13 @@ Call::Result Call::result() {
   return {reply.bytes, lease_->port->window()};
 }
 
+void throw_incomplete(std::size_t results, std::size_t items) {
+  throw codec::DecodeError(
+      fmt::format("a worker sent {} results for {} items; either its reply is damaged, or the task "
+                  "stopped its chunk between items, which map and parallel_map do not allow",
+                  results, items));
+}
+
 std::size_t next_chunk(std::size_t last, std::chrono::nanoseconds elapsed,
                        std::size_t left) noexcept {
   constexpr double target = 2e6;

@@ -270,7 +270,9 @@ class ThreadBackend final : public Backend {
     asio::post(executor_, [weak = owner_, this, slot, incarnation] {
       if (const auto owner = weak.lock()) {
         const std::lock_guard lock(owner->mutex());
-        if (workers_[slot].incarnation == incarnation) events_.on_stuck(slot, incarnation);
+        if (slot < workers_.size() && workers_[slot].incarnation == incarnation) {
+          events_.on_stuck(slot, incarnation);  // else it was let go meanwhile
+        }
       }
     });
   }

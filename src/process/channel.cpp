@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <new>
 #include <reeve/base/byte_size.hpp>
 #include <reeve/base/error.hpp>
@@ -53,23 +54,34 @@ Channel::~Channel() {
 std::span<std::byte> Channel::reserve(std::size_t bytes) {
   if (bytes > area_.size()) throw_too_large("the arguments", bytes, 0, area_.size());
   const std::size_t needed = bytes + channel_header_bytes;
-  if (needed > file_bytes_) {
-    const std::size_t wanted =
-        std::min(std::max(needed, 2 * file_bytes_), area_.size() + channel_header_bytes);
-    if (ftruncate(file_.get(), static_cast<off_t>(wanted)) != 0) throw_errno("growing a channel");
-    file_bytes_ = wanted;
+  while (needed > file_bytes_) {
+    if (!look_at_size()) throw_errno("the size of a channel");
+    if (needed <= file_bytes_) break;
+    // In whole pages: a reply begins behind the arguments, rounded up, and may be empty.
+    const std::size_t pages = (std::max(needed, 2 * file_bytes_) + 4095) / 4096 * 4096;
+    const std::size_t wanted = std::min(pages, area_.size() + channel_header_bytes);
+    if (ftruncate(file_.get(), static_cast<off_t>(wanted)) == 0) {
+      file_bytes_ = wanted;
+    } else if (errno != EPERM) {  // EPERM: the worker has grown it beyond that since the look
+      throw_errno("growing a channel");
+    }
   }
   return area_.first(file_bytes_ - channel_header_bytes);
+}
+
+// The worker grows the file, too, for results that it may have cut back afterwards.
+bool Channel::look_at_size() noexcept {
+  struct stat file{};
+  if (fstat(file_.get(), &file) != 0) return false;
+  file_bytes_ =
+      std::min(static_cast<std::size_t>(file.st_size), area_.size() + channel_header_bytes);
+  return true;
 }
 
 bool Channel::readable(std::uint64_t offset, std::uint64_t size) {
   if (offset > area_.size() || size > area_.size() - offset) return false;
   const std::uint64_t end = channel_header_bytes + offset + size;
-  if (end <= file_bytes_) return true;
-  struct stat file{};  // the worker may have grown it
-  if (fstat(file_.get(), &file) != 0) return false;
-  file_bytes_ = static_cast<std::size_t>(file.st_size);
-  return end <= file_bytes_;
+  return end <= file_bytes_ || (look_at_size() && end <= file_bytes_);
 }
 
 }  // namespace reeve::process

@@ -39,10 +39,12 @@ class Channel {
   std::size_t file_bytes() const noexcept { return file_bytes_; }
 
  private:
+  bool look_at_size() noexcept;
+
   os::UniqueFd file_;
   ChannelHeader* header_ = nullptr;
   std::span<std::byte> area_;
-  std::size_t file_bytes_ = 0;
+  std::size_t file_bytes_ = 0;  // that are known to be there; at most the window
 };
 
 }  // namespace reeve::process

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
@@ -32,17 +33,20 @@ namespace reeve::process {
 namespace {
 
 ChannelHeader* refused_in = nullptr;  // where a refused allocation is noted
+// RLIMIT_DATA of this call with its reserve. Atomic: threads of the last call may still run.
+std::atomic<std::uint64_t> data_limit_with_reserve{0};
 
-// operator new found no memory: note it, release the reserve so that the error itself can travel,
-// fail.
+// operator new found no memory: note it, release the reserve of this call so that the error itself
+// can travel, fail.
 void on_no_memory() {
   rlimit data{};
   if (refused_in != nullptr && refused_in->memory_flag.load(std::memory_order_relaxed) == 0) {
     refused_in->memory_used.store(os::vm_data_self(), std::memory_order_relaxed);
     refused_in->memory_flag.store(1, std::memory_order_relaxed);
   }
-  if (getrlimit(RLIMIT_DATA, &data) == 0 && data.rlim_cur < data.rlim_max) {
-    data.rlim_cur = data.rlim_max;
+  const rlim_t raised = data_limit_with_reserve.load(std::memory_order_relaxed);
+  if (getrlimit(RLIMIT_DATA, &data) == 0 && data.rlim_cur < std::min(raised, data.rlim_max)) {
+    data.rlim_cur = std::min(raised, data.rlim_max);
     setrlimit(RLIMIT_DATA, &data);
   }
   throw std::bad_alloc();
@@ -75,6 +79,7 @@ WorkerLoop::WorkerLoop(ChannelHeader& channel, const HubPage& hub, const WorkerS
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) files_at_start_ = files.rlim_cur;
   refused_in = &channel;
+  if (data_limit_ != 0) data_limit_with_reserve = data_limit_ + settings.data_reserve;
   std::set_new_handler(on_no_memory);
   install_crash_notes(channel);
   TaskContext::enter(this, true);
@@ -192,11 +197,13 @@ std::span<std::byte> WorkerLoop::grow_window(void* context, std::size_t needed) 
 
 void WorkerLoop::apply_data_limit() {
   if (settings_.data_limit == 0) return;
+  const bool was_raised = channel_.memory_flag.load(std::memory_order_relaxed) != 0;
   channel_.memory_flag.store(0, std::memory_order_relaxed);
   const std::uint64_t wish = channel_.data_limit;
   const std::uint64_t asked =
       wish != 0 ? std::min(wish, settings_.data_limit) : settings_.data_limit;
-  if (asked == data_limit_) return;
+  if (asked == data_limit_ && !was_raised) return;
+  data_limit_with_reserve.store(asked + settings_.data_reserve, std::memory_order_relaxed);
   rlimit data{};
   getrlimit(RLIMIT_DATA, &data);
   data.rlim_cur = std::min<rlim_t>(asked, data.rlim_max);

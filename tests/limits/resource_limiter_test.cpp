@@ -274,5 +274,71 @@ TEST(LimiterThreads, SlotsFromTwoThreadsNeverExceedTheLimit) {
   EXPECT_EQ(limiter.resource_usage().tasks, 0);
 }
 
+// ------------------------------------------------------------------------------------------------
+// A probe that fails, and waits that begin too late.
+
+struct FailingProbe final : UsageProbe {
+  explicit FailingProbe(int good) : good_looks(good) {}
+  Sample sample() override {
+    if (++looks > good_looks) throw std::runtime_error("the load cannot be read");
+    return Sample{99};
+  }
+  int good_looks;
+  std::atomic<int> looks = 0;
+};
+
+TEST_F(LimiterTest, AProbeThatThrowsLeavesTheLastSample) {
+  const auto probe = std::make_shared<FailingProbe>(1);
+  config_.probe = probe;
+  auto limiter = make();
+  for (int i = 1; i <= 3; ++i) {
+    clock_.advance(milliseconds{10});
+    EXPECT_EQ(limiter.can_start_task().blocker, Blocker::cpu);
+    EXPECT_EQ(limiter.resource_usage().sample_age, milliseconds{10} * i);
+    EXPECT_EQ(probe->looks, 1 + i) << "once per interval, also in vain";
+  }
+  EXPECT_EQ(limiter.resource_usage().sample.cpu_percent, 99);
+}
+
+TEST_F(LimiterTest, AProbeThatThrowsEndsNeitherTheKeeperNorAWait) {
+  const auto probe = std::make_shared<FailingProbe>(1);
+  config_.probe = probe;
+  config_.clock = &SystemClock::instance();
+  auto limiter = make();
+  EXPECT_THROW((void)limiter.acquire_task_slot_blocking(milliseconds{50}), LimitTimeoutError);
+  EXPECT_GE(probe->looks, 2);
+}
+
+TEST_F(LimiterTest, TheFirstLookMayFailTheConstructor) {
+  config_.probe = std::make_shared<FailingProbe>(0);
+  EXPECT_THROW((void)make(), std::runtime_error);
+}
+
+TEST_F(LimiterTest, AWaitThatBeginsAfterTheEndIsAborted) {
+  config_.limits.max_concurrent_tasks = 1;
+  auto limiter = std::make_unique<ResourceLimiter>(context_.get_executor(), config_);
+  const auto held = limiter->try_acquire_task_slot();
+  const auto locked = limiter->acquire_model_lock_blocking("m", milliseconds{1});
+  auto slot = limiter->acquire_task_slot(std::chrono::hours{1});
+  auto pass = limiter->wait_for_resources(std::chrono::hours{1});
+  auto lock = limiter->acquire_model_lock("m", std::chrono::hours{1});
+  auto free_lock = limiter->acquire_model_lock("free", std::chrono::hours{1});
+  limiter.reset();
+  int aborted = 0;
+  const auto count = [&](std::exception_ptr failure, const auto&) {
+    try {
+      if (failure) std::rethrow_exception(failure);
+    } catch (const boost::system::system_error& error) {
+      aborted += error.code() == boost::asio::error::operation_aborted;
+    }
+  };
+  boost::asio::co_spawn(context_, std::move(slot), count);
+  boost::asio::co_spawn(context_, std::move(pass), count);
+  boost::asio::co_spawn(context_, std::move(lock), count);
+  boost::asio::co_spawn(context_, std::move(free_lock), count);
+  context_.poll();
+  EXPECT_EQ(aborted, 4);
+}
+
 }  // namespace
 }  // namespace reeve::limits

@@ -192,5 +192,28 @@ TEST(ResourceConfig, the_pool_throws_the_fault_as_it_is) {
   }
 }
 
+void take_bytes(const std::vector<char>&) {}
+
+TEST(ResourceConfig, arguments_of_the_initializer_must_fit_a_message) {
+  const auto fault = [](std::size_t size, Isolation isolation) {
+    return fault_after([&](auto& c) {
+      c.message_max = 64_KiB;
+      c.isolation = isolation;
+      c.initializer = Initializer::make<&take_bytes>(std::vector<char>(size));
+    });
+  };
+  EXPECT_THAT(fault(200'000, Isolation::process),
+              AllOf(HasSubstr("initializer"), HasSubstr("195.3 KiB"),
+                    HasSubstr("message_max is 64 KiB"), HasSubstr("raise")));
+  EXPECT_EQ(fault(200'000, Isolation::thread), "no fault was found") << "nothing travels";
+  EXPECT_EQ(fault((64 << 10) - 8, Isolation::process), "no fault was found");  // 8: the length
+  EXPECT_THAT(fault((64 << 10) - 7, Isolation::process), HasSubstr("initializer"));
+  asio::io_context context;
+  ResourceConfig config = small_config();
+  config.message_max = 64_KiB;
+  config.initializer = Initializer::make<&take_bytes>(std::vector<char>(200'000));
+  EXPECT_THROW(ResourcePool(context.get_executor(), config), ConfigError);
+}
+
 }  // namespace
 }  // namespace reeve::test

@@ -196,5 +196,103 @@ TEST(ParallelMap, takes_as_many_workers_as_the_pool_has_now) {
             (std::vector<bool>(4, true)));
 }
 
+// The fifteenth call in its worker stops its chunk: the reply has fewer results than items.
+int stop_at_the_fifteenth(int x) {
+  static int calls = 0;
+  if (++calls == 15) codec::exchange_between_items([](std::size_t) { return false; });
+  return x;
+}
+constexpr auto stops_a_chunk = [](int x) { return stop_at_the_fifteenth(x); };
+
+asio::awaitable<std::vector<int>> map_with_a_stop(ResourcePool& pool) {
+  auto worker = co_await pool.acquire_worker("map");
+  MapOptions options;
+  options.chunk = 10;
+  co_return co_await worker.map(stops_a_chunk, numbers(100), options);
+}
+
+TEST(WorkerMap, a_reply_with_too_few_results_is_no_reply) {
+  asio::io_context context;
+  ResourceConfig config = small_config();
+  config.max_workers = 1;
+  ResourcePool pool(context.get_executor(), config);
+  const auto error = error_of<codec::DecodeError>(context, map_with_a_stop(pool));
+  ASSERT_TRUE(error);
+  EXPECT_THAT(error->what(), testing::HasSubstr("5 results for 10 items"));
+}
+
+TEST(ParallelMap, a_reply_with_too_few_results_is_no_reply) {
+  asio::io_context context;
+  ResourceConfig config = small_config();
+  config.max_workers = 1;
+  ResourcePool pool(context.get_executor(), config);
+  MapOptions options;
+  options.chunk = 10;
+  const auto error = error_of<codec::DecodeError>(
+      context, parallel_map(pool, "map", stops_a_chunk, numbers(100), options));
+  ASSERT_TRUE(error);
+  EXPECT_THAT(error->what(), testing::HasSubstr("5 results for 10 items"));
+}
+
+// Real kernel: sinks of 2 ms on three threads.
+TEST(ParallelMap, lanes_report_one_at_a_time_and_never_less_than_before) {
+  asio::io_context context;
+  ResourceConfig config = small_config();
+  config.isolation = Isolation::thread;
+  config.max_workers = 3;
+  ResourcePool pool(context.get_executor(), config);
+  auto work = asio::make_work_guard(context);
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 3; ++i) threads.emplace_back([&] { context.run(); });
+  std::atomic<int> inside = 0;
+  int most = 0;
+  std::vector<double> seen;
+  MapOptions options;
+  options.chunk = 1;
+  options.progress = [&](double percent, std::string_view) {
+    most = std::max(most, ++inside);
+    std::this_thread::sleep_for(2ms);
+    seen.push_back(percent);
+    --inside;
+  };
+  auto job = parallel_map(pool, "map", square, numbers(60), options);
+  auto squares = asio::co_spawn(context, std::move(job), asio::use_future);
+  ASSERT_EQ(squares.wait_for(20s), std::future_status::ready);
+  EXPECT_EQ(inside, 0);
+  EXPECT_EQ(most, 1);
+  EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
+  EXPECT_EQ(seen.back(), 100.0);
+  context.stop();
+}
+
+// The chunk of the other lane ends later: nobody hears of it any more.
+TEST(ParallelMap, a_cancelled_map_reports_no_more) {
+  asio::io_context context;
+  ResourcePool pool(context.get_executor(), small_config());
+  run_in(context, pool.warm_up(2));
+  asio::cancellation_signal signal;
+  bool ended = false;
+  int before = 0, after = 0;
+  MapOptions options;
+  options.chunk = 1;
+  options.progress = [&](double, std::string_view) {
+    ++(ended ? after : before);
+    asio::post(context, [&] { signal.emit(asio::cancellation_type::terminal); });
+  };
+  const auto slowly = [](int x) {
+    usleep(20'000);
+    return x;
+  };
+  asio::co_spawn(context, parallel_map(pool, "map", slowly, numbers(50), options),
+                 asio::bind_cancellation_slot(signal.slot(),
+                                              [&](std::exception_ptr failure, std::vector<int>) {
+                                                ended = true;
+                                                EXPECT_TRUE(failure);
+                                              }));
+  EXPECT_TRUE(run_until(context, [&] { return ended && pool.status().active_tasks == 0; }));
+  EXPECT_GE(before, 1);
+  EXPECT_EQ(after, 0);
+}
+
 }  // namespace
 }  // namespace reeve::test

@@ -2,6 +2,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <csignal>
+
 #include "tests/pool/scenario_support.hpp"
 
 namespace reeve::test {
@@ -162,6 +164,47 @@ TEST(PoolStartFailure, a_broken_initializer_is_not_hammered) {
   const std::uint64_t spawns = pool.status().spawns;
   run_in(context, pause_for(200ms));
   EXPECT_LE(pool.status().spawns, spawns + 6) << "10, 50, 250 ms lie between two starts of a slot";
+}
+
+/// Files, channels too, cannot grow beyond 100 kB.
+class SmallFiles {
+ public:
+  SmallFiles() : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    rlimit small = before_;
+    small.rlim_cur = 100'000;
+    setrlimit(RLIMIT_FSIZE, &small);
+  }
+  ~SmallFiles() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  void (*handler_)(int);
+  rlimit before_{};
+};
+
+void take_bytes(const std::vector<char>&) {}
+
+// The executor sends an initializer: what goes wrong then is a failed start, and ends no program.
+TEST(PoolStartFailure, an_initializer_that_cannot_be_sent_is_a_failed_start) {
+  asio::io_context context;
+  ResourceConfig config = small_config();
+  config.max_workers = 1;
+  config.initializer = Initializer::make<&take_bytes>(std::vector<char>(200'000));
+  ResourcePool pool(context.get_executor(), config);
+  expect_pool_works(context, pool);  // the warden and its board are there
+  {
+    const SmallFiles small;
+    kill(pool.status().workers.at(0).pid, SIGKILL);
+    ASSERT_TRUE(run_until(context, [&] { return pool.status().deaths.lost == 1; }));
+    const auto error = error_of<PoolDegradedError>(context, hold(pool, "waits"));
+    ASSERT_TRUE(error);
+    EXPECT_THAT(error->what(), AllOf(HasSubstr("its initializer could not be sent"),
+                                     HasSubstr("growing a channel")));
+  }
+  EXPECT_TRUE(run_until(context, [&] { return works(context, pool); }, 20s));
 }
 
 }  // namespace

@@ -98,6 +98,38 @@ TEST(Channel, sees_what_the_worker_has_grown) {
   EXPECT_TRUE(channel.readable(0, window - channel_header_bytes));
 }
 
+// The worker replies behind the arguments, from a multiple of 64, and does not grow the file for an
+// empty reply.
+TEST(Channel, an_empty_reply_behind_the_arguments_is_readable) {
+  Channel channel(settings());
+  channel.reserve(200'008);
+  EXPECT_EQ(size_of(channel.fd()), channel.file_bytes());
+  EXPECT_TRUE(channel.readable(200'064, 0));
+}
+
+// Whatever the reply was that it grew the file for, this side has not looked at it.
+TEST(Channel, grows_from_what_the_worker_has_made_of_it) {
+  Channel channel(settings());
+  ASSERT_EQ(ftruncate(channel.fd(), 2 << 20), 0);
+  EXPECT_GE(channel.reserve(200'000).size(), 200'000u);
+  EXPECT_EQ(channel.file_bytes(), 2u << 20);
+  EXPECT_GE(channel.reserve(3 << 20).size(), 3u << 20);
+  EXPECT_EQ(size_of(channel.fd()), window);
+}
+
+TEST(Channel, reserves_no_more_than_its_window_however_large_the_file_is) {
+  for (const bool looked : {false, true}) {
+    Channel channel(settings());
+    ASSERT_EQ(ftruncate(channel.fd(), 2 * window), 0);  // a liar
+    if (looked) {
+      EXPECT_TRUE(channel.readable(0, window / 2));
+    }
+    EXPECT_EQ(channel.reserve(200'000).size(), window - channel_header_bytes);
+    EXPECT_EQ(channel.file_bytes(), window);
+    EXPECT_THROW(channel.reserve(window), codec::EncodeError);
+  }
+}
+
 TEST(Channel, fits_windows_smaller_than_its_first_size) {
   WorkerSettings small = settings();
   small.channel_bytes = 16 * 1024;

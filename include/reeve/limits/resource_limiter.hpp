@@ -99,12 +99,13 @@ struct StartAdvice {
 /// and stops nothing. One thread, started by the first waiter, keeps deadlines and looks at the
 /// load while somebody waits.
 ///
-/// Lifetime:     slots, locks and waiters keep the state alive.
+/// Lifetime:     slots, locks and waiters keep the state alive. The limiter's end ends every wait
+///               with operation_aborted, also one that begins later.
 /// Cancellation: a cancelled waiter leaves its place; a slot granted at that instant is given back.
 /// Threads:      any, for every member.
 class ResourceLimiter {
  public:
-  /// Errors: ConfigError.
+  /// Errors: ConfigError; what the probe's first look throws.
   explicit ResourceLimiter(boost::asio::any_io_executor executor, LimiterConfig config = {});
   ~ResourceLimiter();
   ResourceLimiter(ResourceLimiter&&) noexcept = default;

@@ -21,7 +21,8 @@ struct Sample {
 class UsageProbe {
  public:
   virtual ~UsageProbe() = default;
-  /// Called under the limiter's lock, once per check interval at most.
+  /// Called under the limiter's lock, once per check interval at most. If it throws, the last
+  /// sample stays, and its age tells; the limiter's constructor throws what its first look throws.
   virtual Sample sample() = 0;
 };
 

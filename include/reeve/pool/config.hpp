@@ -42,7 +42,7 @@ struct RecordedCall {
 }  // namespace detail
 
 /// A function that runs in every new worker before its first lease, for what main sets up in the
-/// program.
+/// program. Its arguments must fit message_max.
 class Initializer {
  public:
   Initializer() = default;

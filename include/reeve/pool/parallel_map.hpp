@@ -13,6 +13,7 @@
 #include <mutex>
 #include <ranges>
 #include <reeve/async/gate.hpp>
+#include <reeve/pool/progress_gate.hpp>
 #include <reeve/pool/resource_pool.hpp>
 #include <vector>
 
@@ -31,6 +32,18 @@ struct MapLane {
   bool waiting = true;
 };
 
+/// Closes a gate at the end of the coroutine that has it, whichever way it ends.
+class GateCloser {
+ public:
+  explicit GateCloser(ProgressGate& gate) noexcept : gate_(gate) {}
+  GateCloser(const GateCloser&) = delete;
+  GateCloser& operator=(const GateCloser&) = delete;
+  ~GateCloser() { gate_.close(); }
+
+ private:
+  ProgressGate& gate_;
+};
+
 /// What the lanes of one parallel_map share.
 template <class F, class Range>
 struct MapJob {
@@ -42,7 +55,8 @@ struct MapJob {
         items(std::move(items_)),
         options(std::move(options_)),
         total(static_cast<std::size_t>(std::ranges::distance(items))),
-        results(total) {}
+        results(total),
+        progress(std::move(options.progress)) {}
 
   /// False: everything was handed out before this lane began.
   bool may_start(MapLane& lane) {
@@ -76,6 +90,7 @@ struct MapJob {
   MapOptions options;
   std::size_t total;
   std::vector<std::optional<Result>> results;
+  ProgressGate progress;
   std::mutex mutex;
   std::size_t next = 0;
   std::size_t done = 0;
@@ -120,11 +135,8 @@ boost::asio::awaitable<void> map_lane(ResourcePool pool, TaskName task,
     std::ranges::advance(begin, static_cast<std::ptrdiff_t>(first));
     Traits::encode_items(call.arguments(), job->f, begin, count);
     co_await call.complete();
-    const auto reply = call.result();
-    codec::Reader reader(reply.bytes);
-    reader.set_shared(reply.window);
     part.clear();
-    Traits::decode_results(reader, count, part);
+    decode_chunk<Traits>(call.result(), count, part);
     std::size_t done = 0;
     {
       const std::lock_guard lock(job->mutex);
@@ -132,10 +144,8 @@ boost::asio::awaitable<void> map_lane(ResourcePool pool, TaskName task,
         job->results[first + i].emplace(std::move(part[i]));
       done = job->done += part.size();
     }
-    if (job->options.progress) {
-      job->options.progress(100.0 * static_cast<double>(done) / static_cast<double>(job->total),
-                            {});
-    }
+    job->progress.tell(done, 100.0 * static_cast<double>(done) / static_cast<double>(job->total),
+                       {});
     if (job->options.chunk == 0) {
       chunk = next_chunk(count, std::chrono::steady_clock::now() - started, job->total);
     }
@@ -147,6 +157,7 @@ auto parallel_map(ResourcePool pool, TaskName task, F f, Range items, MapOptions
     -> boost::asio::awaitable<std::vector<typename MapJob<F, Range>::Result>> {
   using Job = MapJob<F, Range>;
   auto job = std::make_shared<Job>(f, std::move(items), std::move(options));
+  const GateCloser closer(job->progress);
   std::vector<typename Job::Result> results;
   if (job->total == 0) co_return results;
   const std::size_t wanted = job->options.workers != 0 ? job->options.workers : pool.max_workers();
@@ -178,7 +189,10 @@ auto parallel_map(ResourcePool pool, TaskName task, F f, Range items, MapOptions
     std::rethrow_exception(cancelled);
   }
   if (job->failure) std::rethrow_exception(job->failure);
-  if (job->done < job->total) std::rethrow_exception(job->no_worker);
+  if (job->done < job->total) {
+    if (job->no_worker) std::rethrow_exception(job->no_worker);
+    throw_incomplete(job->done, job->total);
+  }
   results.reserve(job->total);
   for (auto& result : job->results) results.push_back(std::move(*result));
   co_return results;

@@ -29,7 +29,11 @@ struct RunLimits {
   /// > 0: this_worker::stop_requested() turns true after this.
   std::optional<std::chrono::milliseconds> soft_timeout;
   std::optional<ByteSize> memory;  ///< > 0: private memory during the call
-  ProgressSink progress;           ///< called on the pool's executor
+  /// Called on the pool's executor, with one report at a time and never an older one after a newer
+  /// one; never after the call's end, which waits for a sink that runs on another thread. So a sink
+  /// may cancel its call or give the lease back, but must wait neither for the call's end nor for
+  /// the thread that makes the call. Reports that come too late are dropped.
+  ProgressSink progress;
 };
 
 /// The first fault of `limits` as a sentence with value, range and remedy; empty if there is none.
@@ -40,7 +44,9 @@ struct MapOptions {
   MapOptions() = default;
   std::size_t chunk = 0;    ///< items per call; 0: about 2 ms of work each, measured as it goes
   std::size_t workers = 0;  ///< parallel_map: leases at a time; 0: max_workers
-  RunLimits::ProgressSink progress;  ///< percent of items done
+  /// Percent of items done. map: called by the coroutine that awaits it. parallel_map: by the
+  /// threads of that coroutine's executor, one at a time, rising, never after the map's end.
+  RunLimits::ProgressSink progress;
 };
 
 }  // namespace reeve

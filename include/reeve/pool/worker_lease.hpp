@@ -69,7 +69,7 @@ class [[nodiscard]] WorkerLease {
   auto run(RunLimits limits, F f, Args&&... args);
 
   /// f(item) for each item, in order, on this worker; items travel in chunks. A throwing item fails
-  /// the whole map with that exception.
+  /// the whole map with that exception, a chunk that is stopped between items with DecodeError.
   template <class F, class Range>
   auto map(F f, Range items, MapOptions options = {});
 
@@ -191,6 +191,18 @@ auto start_call(const WorkerLease& lease, RunLimits limits, const F& f, Args&&..
 std::size_t next_chunk(std::size_t last, std::chrono::nanoseconds elapsed,
                        std::size_t left) noexcept;
 
+[[noreturn]] void throw_incomplete(std::size_t results, std::size_t items);
+
+/// Appends the results of a chunk of `count` items. A reply with fewer is broken, too: what follows
+/// counts on one result for each item.
+template <class Traits, class Results>
+void decode_chunk(const Call::Result& reply, std::size_t count, Results& results) {
+  codec::Reader reader(reply.bytes);
+  reader.set_shared(reply.window);
+  const std::size_t decoded = Traits::decode_results(reader, count, results);
+  if (decoded != count) throw_incomplete(decoded, count);
+}
+
 template <class F, class Range>
 boost::asio::awaitable<
     std::vector<typename codec::ChunkTraits<F, std::ranges::range_value_t<Range>>::result>>
@@ -263,10 +275,7 @@ map_items(const WorkerLease& lease, F f, Range items, MapOptions options) {
     call.set_task(Traits::descriptor());
     Traits::encode_items(call.arguments(), f, next, count);
     co_await call.complete();
-    const auto reply = call.result();
-    codec::Reader reader(reply.bytes);
-    reader.set_shared(reply.window);
-    Traits::decode_results(reader, count, results);
+    decode_chunk<Traits>(call.result(), count, results);
     std::ranges::advance(next, static_cast<std::ptrdiff_t>(count));
     if (options.progress) {
       options.progress(100.0 * static_cast<double>(results.size()) / static_cast<double>(total),
