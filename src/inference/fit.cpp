@@ -265,7 +265,9 @@ class Fitter {
       cut_ = true;
       return;  // keep what there was
     }
-    replace(fit, std::move(smc.run), smc.log_evidence, smc.se, round);
+    // Of the islands that are there alone it would be an evidence of those that were easy.
+    const double evidence = smc.run.missing.empty() ? smc.log_evidence : std::nan("");
+    replace(fit, std::move(smc.run), evidence, smc.se, round);
     fit.method = "smc";
   }
 

@@ -106,7 +106,11 @@ void add_loo(LinkReport& report, const LinkData& data, const std::vector<Fit>& f
     const bool cut = f.status == Status::deadline || f.status == Status::cancelled;
     if (!wanted || cut || fits[i].run->draws() * settings.chains < 100) continue;
     const double from = cpu_seconds();
-    f.loo = loo_of(f, *fits[i].run);
+    try {
+      f.loo = loo_of(f, *fits[i].run);
+    } catch (const ConfigError&) {
+      continue;  // a row is impossible in some draw: the necessity test says that there is none
+    }
     // Of the data as they are, like the marginal likelihoods.
     const std::size_t rows = data.x.size();
     const double shift = Standard(data, fits[i].mechanism->record()).log_jacobian(rows);

@@ -222,9 +222,10 @@ TEST_F(ModelCacheTest, ListsModelsWithWhatTheyAreDoing) {
   cache.put("a", "y", sized(1_GiB));
   const auto pinned = cache.get("a");
   clock_.advance(seconds{3});
-  gate_ = std::chrono::steady_clock::now() + milliseconds{1};
+  gate_ = std::chrono::steady_clock::now() + std::chrono::hours{1};
+  boost::asio::cancellation_signal stop;
   boost::asio::co_spawn(context_, cache.get_or_create("c", factory(), sized(4_GiB)),
-                        boost::asio::detached);
+                        boost::asio::bind_cancellation_slot(stop.slot(), boost::asio::detached));
   context_.poll();
   const auto models = cache.models();
   ASSERT_EQ(models.size(), 3u);
@@ -235,6 +236,7 @@ TEST_F(ModelCacheTest, ListsModelsWithWhatTheyAreDoing) {
   EXPECT_EQ(models[2].state, ModelState::loading);
   EXPECT_EQ(models[2].memory, 4_GiB);
   EXPECT_EQ(models[2].waiting, 1u);
+  stop.emit(boost::asio::cancellation_type::terminal);
   context_.run();
 }
 
