@@ -59,6 +59,7 @@ asio::awaitable<std::vector<int>> map_pids(ResourcePool& pool) {
 TEST(ParallelMap, uses_several_workers) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), small_config());
+  run_in(context, pool.warm_up(2));
   const auto pids = run_in(context, map_pids(pool));
   EXPECT_EQ(pids.size(), 20u);
   EXPECT_EQ(std::set<int>(pids.begin(), pids.end()).size(), 2u);
