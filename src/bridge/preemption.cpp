@@ -55,11 +55,15 @@ bool State::may_be_asked(BookingId id) const {
   return record.live && !record.stopping && books_.booking(id).wish.preemptible;
 }
 
+// Somebody waits for its end, or a reservation does.
+bool State::wanted(const LeaseRecord& record) const {
+  return record.heir != nullptr || books_.blocks().contains(record.block);
+}
+
 // Asked to end for somebody who does not wait for it any more.
 bool State::orphaned(BookingId id) const {
   const LeaseRecord& record = records_[id];
-  return record.stopping && !record.revoked && record.heir == nullptr &&
-         !books_.blocks().contains(record.block);
+  return record.stopping && !record.revoked && !wanted(record);
 }
 
 // Those that were asked already, then borrowers, then the lowest priority, then the newest.
@@ -181,11 +185,11 @@ void State::ask_to_end(BookingId id, std::uint32_t taker, Time latest, std::stri
 }
 
 // Its end arrives through the observer, after this. A worker that is still coming is taken back as
-// soon as it is there.
+// soon as it is there, if somebody wants it then.
 void State::take_back(BookingId id) {
   LeaseRecord& record = records_[id];
-  record.revoked = true;
   if (!record.leased) return;
+  record.revoked = true;
   pool_.preempt(record.key, config_.requesters[record.taker].name, record.reason);
 }
 
@@ -201,16 +205,20 @@ void State::revoke_due(Time now) {
     return books_.booking(a).order < books_.booking(b).order;
   });
   for (const BookingId id : due) {
-    LeaseRecord& record = records_[id];
-    if (record.heir != nullptr || books_.blocks().contains(record.block)) {
+    if (wanted(records_[id])) {
       take_back(id);
-      continue;
+    } else {
+      spare(id);
     }
-    record.stopping = false;
-    --stopping_;
-    --requesters_[books_.booking(id).wish.requester].preempted;
-    --requesters_[record.taker].preempting;
   }
+}
+
+void State::spare(BookingId id) {
+  LeaseRecord& record = records_[id];
+  record.stopping = false;
+  --stopping_;
+  --requesters_[books_.booking(id).wish.requester].preempted;
+  --requesters_[record.taker].preempting;
 }
 
 Time State::next_due(Time now) const {
