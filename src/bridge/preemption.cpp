@@ -79,7 +79,7 @@ std::vector<BookingId> State::in_order(std::vector<BookingId> candidates) const 
 }
 
 // One victim, without which the request does not fit, together with those that were named for its
-// requester before.
+// requester before, nor beside those who will have what was named for others.
 bool State::nominate(Request& request) {
   const Wish& wish = request.ask.wish;
   const Pressure now = pressure();
@@ -95,6 +95,12 @@ bool State::nominate(Request& request) {
     reasons[id] = reason_for(wish, books_.booking(id), without);
     if (!reasons[id].empty()) candidates.push_back(id);
   }
+  std::vector<Handover> handovers;
+  for (BookingId id = 0; id < records_.size(); ++id) {
+    const Request* const heir = records_[id].heir;
+    if (heir == nullptr) continue;
+    handovers.push_back({books_.booking(id).wish.requester, heir->ask.wish.requester});
+  }
   for (const BookingId id : in_order(std::move(candidates))) {
     const std::uint32_t site = books_.booking(id).site;
     std::vector<BookingId> gone{id};
@@ -106,6 +112,10 @@ bool State::nominate(Request& request) {
       }
     }
     if (!books_.would_open(wish, gone.size(), gone)) continue;
+    handovers.push_back({books_.booking(id).wish.requester, wish.requester});
+    const bool allowed = handovers.size() == 1 || books_.quotas_allow(handovers);
+    handovers.pop_back();
+    if (!allowed) continue;
     request.victim = id;
     records_[id].heir = &request;
     records_[id].block = 0;

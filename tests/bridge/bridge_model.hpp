@@ -233,6 +233,17 @@ class Model {
     const std::int64_t other = config_.requesters[victim.who].weight;
     return rules.by_share && (n[taker.who] + coming + 1) * other < (n[victim.who] - going) * own;
   }
+  /// Used when `victim` is gone and all others that were named are with their heirs.
+  std::vector<std::int64_t> handed_over(const Job& victim) const {
+    auto n = used();
+    --n[victim.who];
+    for (const auto& [id, job] : held) {
+      if (job.heir < 0) continue;
+      --n[job.who];
+      ++n[waiting.at(job.heir).who];
+    }
+    return n;
+  }
   bool nominate(Job& taker) {
     std::vector<Job*> candidates;
     for (auto& [id, job] : held) {
@@ -261,7 +272,7 @@ class Model {
         enough = fits(n, taker.who);
         ++n[taker.who];
       }
-      if (!enough) continue;
+      if (!enough || !fits(handed_over(*victim), taker.who)) continue;
       victim->heir = taker.id;
       taker.victim = victim->id;
       if (victim->stopping) return true;

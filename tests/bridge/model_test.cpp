@@ -205,8 +205,9 @@ void run_random(int steps) {
   pair.finish();
 }
 
-// Its last step names two victims at once: a lease that has begun and one that is coming.
-TEST(BridgeModel, AVictimThatIsComingEndsWhenItIsThere) {
+// Found by the property. Its last two steps name a victim that is coming, and could name another
+// for one whom quotas refuse as soon as the first is handed over.
+TEST(BridgeModel, NobodyLosesAWorkerInVainWhereTwoTakersAreTooMany) {
   SchedulerConfig config;
   config.requesters = {{"a", 1, 1, WorkerQuota{2, bridge::unlimited, 0}},
                        {"b", 2, 1, WorkerQuota{0, 1, 0}},

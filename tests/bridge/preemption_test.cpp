@@ -263,6 +263,27 @@ TEST(Preemption, OwnersTakeBackWhatTheyLent) {
   }
 }
 
+TEST(Preemption, NobodyIsAskedForOneWhomQuotasRefuseBesideAnother) {
+  SchedulerConfig config = of({{"alice", 1, 0, WorkerQuota{2, bridge::unlimited, 0}},
+                               {"bob", 1, 0, WorkerQuota{0, 1}},
+                               {"carol", 1, 0, WorkerQuota{0, 1}}});
+  config.preemption.grace = 10s;
+  Shop shop(3, config);
+  std::vector<TurnPtr> alice;
+  for (int i = 0; i < 3; ++i) alice.push_back(shop.ask("alice", preemptible()));
+  const auto bob = shop.ask("bob", urgent(1));
+  const auto carol = shop.ask("carol", urgent(1));
+  EXPECT_EQ(shop.scheduler->status().stopping, 1U) << "two of the three are alice's for certain";
+  shop.advance(10s);
+  EXPECT_TRUE(bob->has());
+  EXPECT_FALSE(carol->has());
+  EXPECT_EQ(shop.of("alice").held, 2U);
+  EXPECT_EQ(shop.of("alice").preempted, 1U);
+  bob->give_back();
+  shop.settle();
+  EXPECT_TRUE(carol->has());
+}
+
 TEST(Preemption, BySharePreemptsUntilSharesAreFairAndThenStops) {
   SchedulerConfig config = of({{"alice", 3}, {"bob", 1}});
   config.preemption.by_share = true;
