@@ -265,6 +265,17 @@ bool Books::would_open(const Wish& wish, std::size_t count, std::span<const Book
   return false;
 }
 
+bool Books::quotas_allow(std::span<const Handover> moves) const {
+  if (!has_quotas_) return true;
+  const Amounts one = Amounts::of(workers_dim, 1);
+  alloc::QuotaTree quotas = manager_.ledger().quotas();
+  for (const Handover& move : moves) {
+    quotas.charge(quota_of_[move.from], Amounts::of(workers_dim, -1));
+    if (&move != &moves.back()) quotas.charge(quota_of_[move.to], one);
+  }
+  return quotas.check(quota_of_[moves.back().to], one).has_value();
+}
+
 Time Books::limit(BookingId id) {
   Booking& booking = bookings_[id];
   if (booking.block != 0) {

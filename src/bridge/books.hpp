@@ -44,6 +44,12 @@ struct Booking {
   bool live = false;
 };
 
+/// A worker that one requester is to lose and another is to get.
+struct Handover {
+  std::uint32_t from = 0;
+  std::uint32_t to = 0;
+};
+
 /// The workers of one device.
 struct Site {
   std::string device;
@@ -88,6 +94,9 @@ class Books {
   std::optional<BookingId> open(const Wish& wish);
   /// Whether `count` such wishes would be served if the bookings `gone` were closed.
   bool would_open(const Wish& wish, std::size_t count, std::span<const BookingId> gone);
+  /// Whether quotas allow the last of `moves` after all others.
+  /// Cost: O(quotas + moves) where there are quotas.
+  bool quotas_allow(std::span<const Handover> moves) const;
   /// What the pool is to be asked for now.
   Time limit(BookingId id);
   /// The pool has leased it. False: it began too late to end in time; close it.

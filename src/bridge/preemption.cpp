@@ -55,11 +55,15 @@ bool State::may_be_asked(BookingId id) const {
   return record.live && !record.stopping && books_.booking(id).wish.preemptible;
 }
 
+// Somebody waits for its end, or a reservation does.
+bool State::wanted(const LeaseRecord& record) const {
+  return record.heir != nullptr || books_.blocks().contains(record.block);
+}
+
 // Asked to end for somebody who does not wait for it any more.
 bool State::orphaned(BookingId id) const {
   const LeaseRecord& record = records_[id];
-  return record.stopping && !record.revoked && record.heir == nullptr &&
-         !books_.blocks().contains(record.block);
+  return record.stopping && !record.revoked && !wanted(record);
 }
 
 // Those that were asked already, then borrowers, then the lowest priority, then the newest.
@@ -75,7 +79,7 @@ std::vector<BookingId> State::in_order(std::vector<BookingId> candidates) const 
 }
 
 // One victim, without which the request does not fit, together with those that were named for its
-// requester before.
+// requester before, nor beside those who will have what was named for others.
 bool State::nominate(Request& request) {
   const Wish& wish = request.ask.wish;
   const Pressure now = pressure();
@@ -91,6 +95,12 @@ bool State::nominate(Request& request) {
     reasons[id] = reason_for(wish, books_.booking(id), without);
     if (!reasons[id].empty()) candidates.push_back(id);
   }
+  std::vector<Handover> handovers;
+  for (BookingId id = 0; id < records_.size(); ++id) {
+    const Request* const heir = records_[id].heir;
+    if (heir == nullptr) continue;
+    handovers.push_back({books_.booking(id).wish.requester, heir->ask.wish.requester});
+  }
   for (const BookingId id : in_order(std::move(candidates))) {
     const std::uint32_t site = books_.booking(id).site;
     std::vector<BookingId> gone{id};
@@ -102,6 +112,10 @@ bool State::nominate(Request& request) {
       }
     }
     if (!books_.would_open(wish, gone.size(), gone)) continue;
+    handovers.push_back({books_.booking(id).wish.requester, wish.requester});
+    const bool allowed = handovers.size() == 1 || books_.quotas_allow(handovers);
+    handovers.pop_back();
+    if (!allowed) continue;
     request.victim = id;
     records_[id].heir = &request;
     records_[id].block = 0;
@@ -181,11 +195,11 @@ void State::ask_to_end(BookingId id, std::uint32_t taker, Time latest, std::stri
 }
 
 // Its end arrives through the observer, after this. A worker that is still coming is taken back as
-// soon as it is there.
+// soon as it is there, if somebody wants it then.
 void State::take_back(BookingId id) {
   LeaseRecord& record = records_[id];
-  record.revoked = true;
   if (!record.leased) return;
+  record.revoked = true;
   pool_.preempt(record.key, config_.requesters[record.taker].name, record.reason);
 }
 
@@ -201,16 +215,20 @@ void State::revoke_due(Time now) {
     return books_.booking(a).order < books_.booking(b).order;
   });
   for (const BookingId id : due) {
-    LeaseRecord& record = records_[id];
-    if (record.heir != nullptr || books_.blocks().contains(record.block)) {
+    if (wanted(records_[id])) {
       take_back(id);
-      continue;
+    } else {
+      spare(id);
     }
-    record.stopping = false;
-    --stopping_;
-    --requesters_[books_.booking(id).wish.requester].preempted;
-    --requesters_[record.taker].preempting;
   }
+}
+
+void State::spare(BookingId id) {
+  LeaseRecord& record = records_[id];
+  record.stopping = false;
+  --stopping_;
+  --requesters_[books_.booking(id).wish.requester].preempted;
+  --requesters_[record.taker].preempting;
 }
 
 Time State::next_due(Time now) const {

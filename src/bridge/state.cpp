@@ -80,7 +80,10 @@ bool State::activate(Permit& permit, WorkerLease& lease, const Ask& ask) {
   const std::uint64_t token = (std::uint64_t{record.generation} << 32) | id;
   if (!lease.observe(shared_from_this(), token)) {
     end(id);  // it died at once
-  } else if (record.revoked) {
+  } else if (record.stopping && !wanted(record)) {
+    spare(id);
+    dispatch();  // one less is going
+  } else if (record.stopping && record.revoke_at <= books_.now()) {
     take_back(id);
   } else if (record.stopping) {
     pool_.request_stop(record.key);

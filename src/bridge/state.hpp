@@ -158,10 +158,12 @@ class State final : public LeaseObserver, public std::enable_shared_from_this<St
   void preempt_for_blocks();
   std::vector<BookingId> in_order(std::vector<BookingId> candidates) const;
   bool may_be_asked(BookingId id) const;
+  bool wanted(const LeaseRecord& record) const;
   bool orphaned(BookingId id) const;
   void ask_to_end(BookingId id, std::uint32_t taker, Time latest, std::string reason);
   void revoke_due(Time now);
   void take_back(BookingId id);
+  void spare(BookingId id);
   Time next_due(Time now) const;
 
   // alarm.cpp

@@ -1,6 +1,12 @@
 // What a scheduler should do, by loops over lists: the plain model of the rules.
 #pragma once
 
+#include <compare>
+#include <map>
+#include <set>
+#include <tuple>
+#include <vector>
+
 #include "tests/bridge/bridge_test_support.hpp"
 
 namespace reeve::test {
@@ -9,6 +15,11 @@ inline constexpr std::size_t workers = 3;
 inline constexpr std::int64_t second = 1'000'000'000;
 
 /// What should happen, by loops over lists.
+///
+/// A lease that was granted is `coming` until the pool has a worker for it, and a victim that is
+/// coming ends only after that. How long this takes no contract says: the pool may have an idle
+/// worker, or have to start one while other leases end. So a step ends in one of several states:
+/// `outcomes` has them all, and the scheduler must be in one.
 class Model {
  public:
   struct Job {
@@ -20,9 +31,12 @@ class Model {
     int order = 0;    // of the grant
     int victim = -1;  // waiting: whom it took
     int heir = -1;    // held: for whom it was asked
+    bool coming = false;
     bool stopping = false;
     bool revoked = false;
     std::int64_t revoke_at = 0;
+
+    friend auto operator<=>(const Job&, const Job&) = default;
   };
 
   explicit Model(SchedulerConfig config) : config_(std::move(config)) {}
@@ -33,18 +47,15 @@ class Model {
   void ask(int id, std::size_t who, int priority, bool preemptible) {
     Job job{id, who, config_.requesters[who].priority + priority, preemptible, now_};
     waiting.emplace(id, job);
-    settle();
+    dispatch();
   }
   void cancel(int id) {
     const int victim = waiting.at(id).victim;
     if (victim >= 0) held.at(victim).heir = -1;
     waiting.erase(id);
-    settle();
+    dispatch();
   }
-  void end(int id) {
-    ended_.push_back(id);
-    settle();
-  }
+  void end(int id) { ended_.push_back(id); }
   void advance(std::int64_t seconds) {
     now_ += seconds * second;
     std::vector<Job*> due;
@@ -54,15 +65,37 @@ class Model {
     std::sort(due.begin(), due.end(), [](Job* a, Job* b) { return a->order < b->order; });
     for (Job* job : due) {
       if (job->heir >= 0) {
-        job->revoked = true;
-        ended_.push_back(job->id);
+        take_back(*job);
       } else {
         job->stopping = false;
       }
     }
     dispatch();
-    settle();
   }
+
+  /// All states in which what was begun may be over, each once.
+  std::vector<Model> outcomes() const {
+    std::vector<Model> result;
+    std::vector<Model> open{*this};
+    std::set<State> seen;
+    while (!open.empty()) {
+      const Model at = std::move(open.back());
+      open.pop_back();
+      if (!seen.insert(at.state()).second) continue;
+      bool over = at.ended_.empty();
+      if (!over) open.emplace_back(at).end_first();
+      for (const auto& [id, job] : at.held) {
+        if (!job.coming) continue;
+        over = false;
+        open.emplace_back(at).arrive(id);
+      }
+      if (over) result.push_back(at);
+    }
+    return result;
+  }
+
+  using State = std::tuple<std::map<int, Job>, std::map<int, Job>, std::vector<int>>;
+  State state() const { return {waiting, held, ended_}; }
 
  private:
   std::int64_t nominal(std::size_t r) const {
@@ -151,6 +184,7 @@ class Model {
     if (job.victim >= 0) held.at(job.victim).heir = -1;
     job.victim = -1;
     job.order = ++orders_;
+    job.coming = true;
     held.emplace(id, job);
   }
   bool serve_one() {
@@ -199,6 +233,17 @@ class Model {
     const std::int64_t other = config_.requesters[victim.who].weight;
     return rules.by_share && (n[taker.who] + coming + 1) * other < (n[victim.who] - going) * own;
   }
+  /// Used when `victim` is gone and all others that were named are with their heirs.
+  std::vector<std::int64_t> handed_over(const Job& victim) const {
+    auto n = used();
+    --n[victim.who];
+    for (const auto& [id, job] : held) {
+      if (job.heir < 0) continue;
+      --n[job.who];
+      ++n[waiting.at(job.heir).who];
+    }
+    return n;
+  }
   bool nominate(Job& taker) {
     std::vector<Job*> candidates;
     for (auto& [id, job] : held) {
@@ -227,19 +272,22 @@ class Model {
         enough = fits(n, taker.who);
         ++n[taker.who];
       }
-      if (!enough) continue;
+      if (!enough || !fits(handed_over(*victim), taker.who)) continue;
       victim->heir = taker.id;
       taker.victim = victim->id;
       if (victim->stopping) return true;
       victim->stopping = true;
       victim->revoke_at = now_ + config_.preemption.grace.count() * 1'000'000;
-      if (config_.preemption.grace.count() == 0) {
-        victim->revoked = true;
-        ended_.push_back(victim->id);
-      }
+      if (victim->revoke_at <= now_) take_back(*victim);
       return true;
     }
     return false;
+  }
+  /// One that is coming is taken back when it is there.
+  void take_back(Job& victim) {
+    if (victim.coming) return;
+    victim.revoked = true;
+    ended_.push_back(victim.id);
   }
 
   void dispatch() {
@@ -253,22 +301,30 @@ class Model {
       }
     }
   }
-  void settle() {
-    if (ended_.empty()) dispatch();
-    while (!ended_.empty()) {
-      const int id = ended_.front();
-      ended_.erase(ended_.begin());
-      const auto at = held.find(id);
-      if (at == held.end()) continue;
-      const int heir = at->second.heir;
-      held.erase(at);
-      if (heir >= 0) {
-        Job& job = waiting.at(heir);
-        job.victim = -1;
-        if (fits(used(), job.who)) grant(heir);
-      }
+  void arrive(int id) {
+    Job& job = held.at(id);
+    job.coming = false;
+    if (!job.stopping) return;
+    if (job.heir < 0) {
+      job.stopping = false;  // spared
       dispatch();
+    } else if (job.revoke_at <= now_) {
+      take_back(job);
     }
+  }
+  void end_first() {
+    const int id = ended_.front();
+    ended_.erase(ended_.begin());
+    const auto at = held.find(id);
+    if (at == held.end()) return;
+    const int heir = at->second.heir;
+    held.erase(at);
+    if (heir >= 0) {
+      Job& job = waiting.at(heir);
+      job.victim = -1;
+      if (fits(used(), job.who)) grant(heir);
+    }
+    dispatch();
   }
 
   using PreemptionRules = bridge::PreemptionRules;

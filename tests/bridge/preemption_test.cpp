@@ -154,6 +154,84 @@ TEST(Preemption, WhoStopsWaitingSparesItsVictim) {
   EXPECT_TRUE(again->has());
 }
 
+/// A shop with one warm worker, which `firm` has, and one whose process or thread is yet to start,
+/// which bob was granted: it is asked to end for alice before it is there.
+struct VictimThatIsComing {
+  explicit VictimThatIsComing(std::chrono::milliseconds grace) : shop(1, two(grace)) {
+    firm = shop.ask("bob", urgent(9));
+    run_in(shop.context, shop.scheduler->resize(2));
+    acquiring.emplace(shop.scheduler->acquire_worker("bob", preemptible()));
+    asio::co_spawn(shop.context, take(shop.scheduler->acquire_worker("alice", urgent(1)), taker),
+                   asio::bind_cancellation_slot(taker->signal.slot(), done(taker)));
+    poll();
+  }
+  static std::function<void(std::exception_ptr)> done(TurnPtr turn) {
+    return [turn](std::exception_ptr e) {
+      turn->failure = e;
+      turn->done = true;
+    };
+  }
+  void poll() {
+    shop.context.restart();
+    shop.context.poll();
+  }
+  void arrive() {
+    asio::co_spawn(shop.context, take(std::move(*acquiring), victim), done(victim));
+    shop.settle();
+  }
+
+  Shop shop;
+  TurnPtr firm;
+  TurnPtr victim = std::make_shared<Turn>();
+  TurnPtr taker = std::make_shared<Turn>();
+  std::optional<asio::awaitable<WorkerLease>> acquiring;
+};
+
+TEST(Preemption, AVictimThatIsComingIsTakenBackWhenItIsThere) {
+  for (const auto grace : {0ms, 1000ms}) {
+    VictimThatIsComing scene(grace);
+    EXPECT_EQ(scene.shop.scheduler->status().coming, 1U);
+    EXPECT_EQ(scene.shop.scheduler->status().stopping, 1U);
+    scene.shop.clock.advance(grace);
+    scene.shop.scheduler->poll();
+    scene.arrive();
+    EXPECT_TRUE(scene.victim->has() && scene.victim->lease->revoked());
+    EXPECT_TRUE(scene.taker->has());
+  }
+}
+
+TEST(Preemption, AVictimThatIsComingIsSparedByWhoIsServedOtherwise) {
+  for (const auto grace : {0ms, 1000ms}) {
+    VictimThatIsComing scene(grace);
+    scene.shop.clock.advance(grace);
+    scene.shop.scheduler->poll();
+    scene.firm->give_back();
+    scene.poll();
+    ASSERT_TRUE(scene.taker->has());
+    scene.arrive();
+    ASSERT_TRUE(scene.victim->has());
+    EXPECT_FALSE(scene.victim->lease->revoked());
+    EXPECT_EQ(scene.shop.scheduler->status().stopping, 0U);
+    EXPECT_EQ(scene.shop.of("bob").preempted, 0U);
+    EXPECT_EQ(scene.shop.of("alice").preempting, 0U);
+  }
+}
+
+TEST(Preemption, AVictimThatIsComingIsSparedByWhoStopsWaiting) {
+  for (const auto grace : {0ms, 1000ms}) {
+    VictimThatIsComing scene(grace);
+    scene.shop.clock.advance(grace);
+    scene.shop.scheduler->poll();
+    scene.taker->cancel();
+    scene.poll();
+    ASSERT_TRUE(scene.taker->done);
+    scene.arrive();
+    ASSERT_TRUE(scene.victim->has());
+    EXPECT_FALSE(scene.victim->lease->revoked());
+    EXPECT_EQ(scene.shop.scheduler->status().stopping, 0U);
+  }
+}
+
 TEST(Preemption, TheFreedWorkerGoesToWhomItWasTakenFor) {
   SchedulerConfig config = two(10s);
   config.policy = SchedulingPolicy::fifo;  // under which the taker is not next
@@ -183,6 +261,27 @@ TEST(Preemption, OwnersTakeBackWhatTheyLent) {
     EXPECT_THAT(e.what(), HasSubstr("it takes back what it owns (2 of the workers)"));
     EXPECT_THAT(e.what(), HasSubstr("bob borrows"));
   }
+}
+
+TEST(Preemption, NobodyIsAskedForOneWhomQuotasRefuseBesideAnother) {
+  SchedulerConfig config = of({{"alice", 1, 0, WorkerQuota{2, bridge::unlimited, 0}},
+                               {"bob", 1, 0, WorkerQuota{0, 1}},
+                               {"carol", 1, 0, WorkerQuota{0, 1}}});
+  config.preemption.grace = 10s;
+  Shop shop(3, config);
+  std::vector<TurnPtr> alice;
+  for (int i = 0; i < 3; ++i) alice.push_back(shop.ask("alice", preemptible()));
+  const auto bob = shop.ask("bob", urgent(1));
+  const auto carol = shop.ask("carol", urgent(1));
+  EXPECT_EQ(shop.scheduler->status().stopping, 1U) << "two of the three are alice's for certain";
+  shop.advance(10s);
+  EXPECT_TRUE(bob->has());
+  EXPECT_FALSE(carol->has());
+  EXPECT_EQ(shop.of("alice").held, 2U);
+  EXPECT_EQ(shop.of("alice").preempted, 1U);
+  bob->give_back();
+  shop.settle();
+  EXPECT_TRUE(carol->has());
 }
 
 TEST(Preemption, BySharePreemptsUntilSharesAreFairAndThenStops) {
