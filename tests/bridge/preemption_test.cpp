@@ -45,8 +45,7 @@ TEST(Preemption, AVictimThatHeedsTheRequestLosesNothing) {
   });
   shop.settle();
   EXPECT_FALSE(ended);
-  const auto taker = shop.ask("alice", urgent(1));
-  EXPECT_FALSE(taker->has());
+  const auto taker = shop.ask("alice", urgent(1));  // a quick thread has heeded it by now
   ASSERT_TRUE(run_until(shop.context, [&] { return ended && taker->has(); }));
   EXPECT_FALSE(failure) << "its call returned, and the lease was given back";
   EXPECT_EQ(shop.of("bob").preempted, 1U);
