@@ -7,6 +7,18 @@ namespace reeve::detail {
 
 using process::LeaseWord;
 
+namespace {
+
+// What the pool itself saw by NVML says more than what the warden knows of memory.
+void put_gpu_memory(Evidence& evidence, const Lease& lease, ByteSize limit) {
+  if (lease.gpu_observed == 0) return;
+  evidence.memory_limit = limit;
+  evidence.memory_observed = evidence.memory_peak = ByteSize{lease.gpu_observed};
+  evidence.mechanism = "nvml";
+}
+
+}  // namespace
+
 std::shared_ptr<Evidence> Core::evidence_of(std::uint32_t number, const Death& death) const {
   const Slot& slot = slots_[number];
   auto evidence = std::make_shared<Evidence>();
@@ -32,11 +44,8 @@ std::shared_ptr<Evidence> Core::evidence_of(std::uint32_t number, const Death& d
     evidence->memory_peak = ByteSize{std::max(death.peak, death.observed)};
     evidence->mechanism = "resident memory";
   }
-  if (death.cause == Cause::memory && slot.lease != nullptr && slot.lease->gpu_observed != 0) {
-    evidence->memory_limit = config_.gpu_memory;
-    evidence->memory_observed = evidence->memory_peak = ByteSize{slot.lease->gpu_observed};
-    evidence->mechanism = "nvml";
-  }
+  if (death.cause == Cause::memory && slot.lease != nullptr)
+    put_gpu_memory(*evidence, *slot.lease, config_.gpu_memory);
   return evidence;
 }
 
@@ -55,6 +64,7 @@ std::shared_ptr<Evidence> Core::evidence_so_far(std::uint32_t number, Cause caus
     evidence->memory_observed = ByteSize{slot.cell->memory_used.load()};
     evidence->memory_peak = ByteSize{slot.cell->memory_peak.load()};
     evidence->mechanism = "resident memory";
+    put_gpu_memory(*evidence, *slot.lease, config_.gpu_memory);
   }
   return evidence;
 }

@@ -48,7 +48,8 @@ void Core::start_for_the_left_out() {
 void Core::make_room(const char* device) {
   if (device == nullptr || detached_ || idle_.empty() || live() < max_workers_) return;
   for (const Slot& slot : slots_) {
-    if (is_live(slot.state) && device_matches(slot.device, device)) return;
+    const bool there = is_live(slot.state) || is_coming(slot.state);
+    if (there && device_matches(slot.device, device)) return;
   }
   slots_[idle_.front()].surplus = true;  // what follows it is what is waited for
   retire(idle_.front(), Cause::none);

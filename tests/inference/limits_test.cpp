@@ -2,20 +2,15 @@
 #include <reeve/inference/engine.hpp>
 
 #include "tests/inference/inference_test_support.hpp"
-#include "tests/pool/pool_test_support.hpp"
+#include "tests/inference/roomy_config.hpp"
 
 namespace reeve::inference {
 namespace {
 
 using namespace reeve::test;
 using test::quick;
+using test::roomy_config;
 using test::simulated;
-
-ResourceConfig roomy_config() {
-  ResourceConfig config = small_config();
-  if (sanitized) config.worker_memory = 2_GiB;  // shadow memory counts, too
-  return config;
-}
 
 Mechanism flat(std::size_t i) {
   const std::string name = "flat " + std::to_string(i);

@@ -12,21 +12,16 @@
 
 #include "inference/fit.hpp"
 #include "tests/inference/inference_test_support.hpp"
-#include "tests/pool/pool_test_support.hpp"
+#include "tests/inference/roomy_config.hpp"
 
 namespace reeve::inference {
 namespace {
 
 using namespace reeve::test;
 using test::quick;
+using test::roomy_config;
 using test::simulated;
 using test::text_of;
-
-ResourceConfig roomy_config() {
-  ResourceConfig config = small_config();
-  if (sanitized) config.worker_memory = 2_GiB;  // shadow memory counts, too
-  return config;
-}
 
 struct SplitTest : ::testing::Test {
   asio::io_context context;

@@ -5,21 +5,11 @@
 
 #include <cstring>
 
+#include "tests/mcmc/standard_normal.hpp"
 #include "tests/support/pch.hpp"
 
 namespace reeve::mcmc {
 namespace {
-
-Density standard_normal(std::size_t d) {
-  return density(d, [](std::span<const double> t, std::span<double> g) {
-    double lp = 0;
-    for (std::size_t i = 0; i < t.size(); ++i) {
-      lp -= 0.5 * t[i] * t[i];
-      g[i] = -t[i];
-    }
-    return lp;
-  });
-}
 
 // With the checksum that belongs to the bytes: FNV-1a.
 std::string sealed(std::string bytes) {

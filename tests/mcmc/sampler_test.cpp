@@ -1,4 +1,4 @@
-// Samplers: stops, early stop, resume, awkward densities; no test sleeps.
+// Samplers: stops, early stop, resume, awkward densities; only the test of kills takes real time.
 #include <reeve/base/error.hpp>
 #include <reeve/mcmc/diagnostics.hpp>
 #include <reeve/mcmc/sampler.hpp>
@@ -12,21 +12,11 @@
 #include <fstream>
 
 #include "tests/mcmc/models.hpp"
+#include "tests/mcmc/standard_normal.hpp"
 #include "tests/support/pch.hpp"
 
 namespace reeve::mcmc {
 namespace {
-
-Density standard_normal(std::size_t d) {
-  return density(d, [](std::span<const double> t, std::span<double> g) {
-    double lp = 0;
-    for (std::size_t i = 0; i < t.size(); ++i) {
-      lp -= 0.5 * t[i] * t[i];
-      g[i] = -t[i];
-    }
-    return lp;
-  });
-}
 
 // Correlated, scales from 1e-3 to 1e3.
 Density hard_normal() {

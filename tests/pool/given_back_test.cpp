@@ -4,10 +4,9 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <reeve/audit.hpp>
 #include <thread>
 
-#include "tests/pool/pool_test_support.hpp"
+#include "tests/pool/audit_support.hpp"
 
 namespace reeve::test {
 namespace {
@@ -38,12 +37,6 @@ struct Ending {
     if (failure) std::rethrow_exception(failure);
   }
 };
-
-void expect_audit_holds(const ResourcePool& pool) {
-  const auto events = pool.audit_events();
-  const audit::Report report = audit::verify(events);
-  EXPECT_TRUE(report.ok()) << report.text();
-}
 
 class GivenBack : public testing::TestWithParam<Isolation> {
  protected:

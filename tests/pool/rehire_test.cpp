@@ -9,9 +9,8 @@
 #include <boost/asio/cancellation_signal.hpp>
 
 #include <fstream>
-#include <reeve/audit.hpp>
 
-#include "tests/pool/pool_test_support.hpp"
+#include "tests/pool/audit_support.hpp"
 
 namespace reeve::test {
 namespace {
@@ -27,12 +26,6 @@ void prepare() {
 asio::awaitable<int> ask_pid(WorkerLease& lease) {
   auto call = lease.run<&own_pid>();
   co_return co_await std::move(call);
-}
-
-void expect_audit_holds(const ResourcePool& pool) {
-  const auto events = pool.audit_events();
-  const audit::Report report = audit::verify(events);
-  EXPECT_TRUE(report.ok()) << report.text();
 }
 
 // Its worker is killed and the next one has come up.
