@@ -196,8 +196,9 @@ Result<Replay> simulate(std::span<const Job> jobs, const SimulatorOptions& optio
   } else {
     std::vector<std::size_t> order(jobs.size());
     std::iota(order.begin(), order.end(), 0u);
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) { return before(jobs[a], jobs[b]); });
+    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+      return before(jobs[a], jobs[b]) || (!before(jobs[b], jobs[a]) && a < b);
+    });
     std::vector<Job> sorted;
     for (auto j : order) sorted.push_back(jobs[j]);
     std::vector<Outcome> outcomes(jobs.size());
