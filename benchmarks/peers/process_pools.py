@@ -121,6 +121,10 @@ def measure_executor(peer, create, counts=(4, 16, 64)):
     )
 
 
+def measure_standard_executor():
+    measure_executor("ProcessPoolExecutor", lambda n: concurrent.futures.ProcessPoolExecutor(max_workers=n))
+
+
 def measure_loky():
     loky = loky_module()
     if loky is None:
@@ -277,10 +281,7 @@ def alone(name, measure, patience=180):
 if __name__ == "__main__":
     alone("psutil", measure_psutil)
     alone("multiprocessing", measure_multiprocessing)
-    alone(
-        "ProcessPoolExecutor",
-        lambda: measure_executor("ProcessPoolExecutor", lambda n: concurrent.futures.ProcessPoolExecutor(max_workers=n)),
-    )
+    alone("ProcessPoolExecutor", measure_standard_executor)
     alone("loky", measure_loky)
     alone("loky", measure_loky_tree)
     alone("pebble", measure_pebble)
