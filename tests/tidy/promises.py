@@ -7,7 +7,7 @@ import sys
 
 
 def tests_of(program):
-    """Suite.name of each test; parametrised ones without their prefix's and parameter's text, too."""
+    """Suite.name of each test, as --gtest_filter would match it."""
     listed = subprocess.run([program, "--gtest_list_tests"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
                             check=True).stdout
     names, suite = [], ""
