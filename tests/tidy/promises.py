@@ -8,8 +8,8 @@ import sys
 
 def tests_of(program):
     """Suite.name of each test, as --gtest_filter would match it."""
-    listed = subprocess.run([program, "--gtest_list_tests"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-                            check=True).stdout
+    command = [program, "--gtest_list_tests"]
+    listed = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True).stdout
     names, suite = [], ""
     for line in listed.splitlines():
         word = line.split("#")[0].rstrip()
