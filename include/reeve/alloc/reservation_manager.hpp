@@ -291,6 +291,7 @@ class ReservationManager {
 
   Dimensions dims_;
   const Clock* clock_;
+  Time at_ = 0;  // of the verb under way: settle() looks at the clock, nothing else does
   ManagerOptions options_;
   Ledger ledger_;
   Amounts total_;    // of capacity
