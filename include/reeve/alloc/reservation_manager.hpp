@@ -61,7 +61,7 @@ struct ManagerCounts {
 /// is whether a placement rule was given (but not which one: functions cannot be compared).
 /// Request::identity is none.
 ///
-/// Threads: one at a time.
+/// Threads: one at a time. Each verb looks at the clock once: what it decides has one instant.
 class ReservationManager {
  public:
   explicit ReservationManager(Dimensions dims, const Clock& clock = SystemClock::instance(),
