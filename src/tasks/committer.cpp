@@ -334,11 +334,14 @@ void Engine::close() noexcept {
     stop_ = true;
     queue_changed_.notify_one();
   }
+  std::thread committer;
   {
     const std::lock_guard lock(thread_mutex_);
     closed_ = true;
-    if (committer_.joinable()) committer_.join();
+    committer.swap(committer_);
   }
+  // Without the lock: whoever wants to start the thread holds a stripe that it may wait for.
+  if (committer.joinable()) committer.join();
   if (journal_) journal_->close(meta(true));
   {
     const std::lock_guard lock(space_mutex);
