@@ -74,7 +74,9 @@ void Engine::run() {
     if (!last) remove_expired(expiry_step);
     lock.lock();
     crowd_ = taken + queue_.size();
-    if (last && queue_.empty()) return;
+    // What stood behind a transition of the last batch takes one more.
+    const bool written = !journal_ || (dirty_.empty() && lazy_erases_.empty());
+    if (last && queue_.empty() && (written || health_.degraded)) return;
   }
 }
 
