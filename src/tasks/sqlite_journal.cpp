@@ -255,15 +255,18 @@ void SqliteJournal::write_meta(const JournalMeta& meta) {
   put_meta("clean_shutdown", meta.clean ? 1 : 0);
 }
 
+/// A descriptor whose sync failed is never trusted again: the kernel may have dropped its pages.
 template <class Work>
 void SqliteJournal::transact(Work work) {
-  begin_.finish();
   try {
+    begin_.finish();
     work();
     commit_.finish();
-  } catch (...) {
+  } catch (const std::exception& e) {
     if (sqlite3_get_autocommit(db_.get()) == 0)
       sqlite3_exec(db_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
+    const auto* error = dynamic_cast<const TaskError*>(&e);
+    if (error != nullptr && error->code() != TaskErrc::storage_full) must_reopen_ = true;
     throw;
   }
 }
@@ -294,12 +297,10 @@ void SqliteJournal::append(std::span<const JournalRow> rows, const JournalMeta* 
 }
 
 void SqliteJournal::commit(std::span<const JournalRow> rows, const JournalMeta* meta) {
-  // A descriptor whose sync failed is never trusted again: the kernel may have dropped its pages.
   if (must_reopen_) reopen();
   try {
     append(rows, meta);
   } catch (const TaskError& e) {
-    must_reopen_ = e.code() != TaskErrc::storage_full;
     const bool only_erases =
         !rows.empty() &&
         std::all_of(rows.begin(), rows.end(), [](const JournalRow& r) { return !r.data; });
@@ -332,9 +333,8 @@ void SqliteJournal::fold() noexcept {
       }
     });
     plan_.done(step);
-  } catch (const TaskError& e) {
+  } catch (const TaskError&) {
     // Nothing is lost: `recent` keeps what the table did not get.
-    must_reopen_ = must_reopen_ || e.code() != TaskErrc::storage_full;
   } catch (const std::bad_alloc&) {
     // The plan is unchanged: the next commit's step tries again.
   }
