@@ -214,7 +214,12 @@ void SqliteJournal::put(std::uint64_t rid, const RecordData* r, bool foreign) {
 }
 
 void SqliteJournal::put_result(const RecordData& r) {
-  if (!r.outcome || r.outcome->result.empty()) return;
+  if (!r.outcome || r.outcome->result.empty()) {
+    if (!r.had_result) return;
+    sqlite3_bind_int64(erase_result_.get(), 1, static_cast<std::int64_t>(r.rid));
+    erase_result_.finish();
+    return;
+  }
   sqlite3_stmt* s = put_result_.get();
   sqlite3_bind_int64(s, 1, static_cast<std::int64_t>(r.rid));
   sqlite3_bind_blob(s, 2, r.outcome->result.data(), static_cast<int>(r.outcome->result.size()),
