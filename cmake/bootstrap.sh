@@ -37,11 +37,12 @@ packages_of() {
   tests="libgtest-dev libgmock-dev librapidcheck-dev python3"
   case $1 in
     demo) echo "$build" ;;
-    test | full | consumer) echo "$build $tests clang-format-19" ;;
+    test | consumer) echo "$build $tests clang-format-19" ;;
+    full) echo "$build $tests clang-format-19 r-base-core r-cran-posterior r-cran-loo" ;;  # R checks the diagnostics
     asan | tsan | clang) echo "$build $tests clang-19 llvm-19 libclang-rt-19-dev" ;;
     bench)
       echo "$build libbenchmark-dev redis-server python3 python3-joblib python3-psutil python3-pebble python3-billiard"
-      echo "libtbb-dev r-base-core r-cran-ggplot2 r-cran-rcpp r-cran-rcppparallel r-cran-loo r-cran-callr" ;;
+      echo "libtbb-dev r-base-core r-cran-ggplot2 r-cran-rcpp r-cran-rcppparallel r-cran-posterior r-cran-loo r-cran-callr" ;;
     *) return 1 ;;
   esac
 }

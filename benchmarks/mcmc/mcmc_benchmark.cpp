@@ -73,18 +73,29 @@ void row(const std::string& name, double value, const char* unit, double ratio_g
   figure.print();
 }
 
-// Rows of one posterior; returns the ratio of ESS per second, or 0 without a peer.
-double compare(const bench::Posterior& p, const bench::StanPeers& peers, int seeds, bool plain) {
+// The better metric makes most of the gain on regressions that are badly scaled.
+double gradient_goal(const std::string& name) {
+  return name == "kidscore" || name == "logearn" ? 10 : 1.8;
+}
+
+// Of ESS per CPU second; 0 without a peer.
+struct Ratios {
+  double to_best = 0, to_default = 0;
+};
+
+// Rows of one posterior.
+Ratios compare(const bench::Posterior& p, const bench::StanPeers& peers, int seeds, bool plain) {
   std::printf("%s%s\n", p.name.c_str(), plain ? ", plain template" : "");
   const Figures ours = measure(p, seeds);
-  const Figures stan =
-      peers.best(p.peer, p.stan, p.integers, p.density.dimension()).value_or(Figures{});
+  const bench::PeerFigures peer = peers.measure(p.peer, p.stan, p.integers, p.density.dimension())
+                                      .value_or(bench::PeerFigures{});
+  const Figures& stan = peer.best;
   const std::string name = p.name + (plain ? ", template without gradient: " : ": ");
   row(name + "ESS per CPU second", ours.ess_per_second, "1/s", p.goal, stan.ess_per_second);
   row(name + "of the sampling phase alone", ours.ess_per_second_sampling, "1/s", 0,
       stan.ess_per_second_sampling);
   if (!plain)
-    row(name + "ESS per 1000 gradients", ours.ess_per_kilogradient, "1", 1.8,
+    row(name + "ESS per 1000 gradients", ours.ess_per_kilogradient, "1", gradient_goal(p.name),
         stan.ess_per_kilogradient);
   if (stan.nanoseconds > 0)
     reeve::bench::Figure("mcmc", name + "one gradient", ours.nanoseconds, "ns")
@@ -92,8 +103,28 @@ double compare(const bench::Posterior& p, const bench::StanPeers& peers, int see
         .print();
   else
     row(name + "one gradient", ours.nanoseconds, "ns", 0, 0);
-  return stan.ess_per_second > 0 ? ours.ess_per_second / stan.ess_per_second : 0;
+  const auto over = [&](double theirs) { return theirs > 0 ? ours.ess_per_second / theirs : 0; };
+  return {over(stan.ess_per_second), over(peer.default_ess_per_second)};
 }
+
+class GeometricMean {
+ public:
+  explicit GeometricMean(const char* to_what) : to_what_(to_what) {}
+  void add(double ratio) {
+    if (ratio > 0) log_sum_ += std::log(ratio), ++count_;
+  }
+  void print(double goal) const {
+    if (count_ == 0) return;
+    const std::string name =
+        "geometric mean of " + std::to_string(count_) + " ratios of ESS per CPU second" + to_what_;
+    reeve::bench::Figure("mcmc", name, std::exp(log_sum_ / count_), "x").at_least(goal).print();
+  }
+
+ private:
+  const char* to_what_;
+  double log_sum_ = 0;
+  int count_ = 0;
+};
 
 }  // namespace
 
@@ -108,19 +139,17 @@ int main(int argc, char** argv) {
   if (!root)
     std::printf("set REEVE_DATA_DIR to the folder that holds posteriordb/ for eight more\n");
   const std::string only = argc > 2 ? argv[2] : "";  // a part of a posterior's name
-  double log_sum = 0;
-  int count = 0;
+  GeometricMean to_best(""), to_default(", to Stan's default metric");
   for (const auto& p : bench::fast_posteriors(root)) {
     if (p.name.find(only) == std::string::npos) continue;
-    const double ratio = compare(p, peers, full ? 21 : 11, false);
-    if (ratio > 0) log_sum += std::log(ratio), ++count;
+    const Ratios ratios = compare(p, peers, full ? 21 : 11, false);
+    to_best.add(ratios.to_best);
+    to_default.add(ratios.to_default);
   }
   for (const auto& p : bench::plain_posteriors())
     if (p.name.find(only) != std::string::npos) compare(p, peers, full ? 21 : 11, true);
-  if (count > 0 && only.empty())
-    reeve::bench::Figure(
-        "mcmc", "geometric mean of " + std::to_string(count) + " ratios of ESS per CPU second",
-        std::exp(log_sum / count), "x")
-        .at_least(15)
-        .print();
+  if (only.empty()) {
+    to_best.print(15);
+    to_default.print(20);
+  }
 }

@@ -106,24 +106,26 @@ std::optional<Figures> run(const std::string& folder, const std::string& peer, c
 
 }  // namespace
 
-std::optional<Figures> StanPeers::best(const std::string& peer, const DataSet& data,
-                                       const std::vector<std::string>& integers,
-                                       std::size_t dimension) const {
+std::optional<PeerFigures> StanPeers::measure(const std::string& peer, const DataSet& data,
+                                              const std::vector<std::string>& integers,
+                                              std::size_t dimension) const {
   if (folder.empty() || !std::filesystem::exists(folder + "/peer_" + peer)) return std::nullopt;
   write_dump(own_file(folder, "data.R"), data, integers);
-  std::optional<Figures> best;
-  for (const char* metric : {"diag", "dense"}) {
-    const auto f = run(folder, peer, metric, seeds, dimension);
+  std::optional<PeerFigures> found;
+  for (const std::string metric : {"diag", "dense"}) {
+    const auto f = run(folder, peer, metric.c_str(), seeds, dimension);
     if (!f) continue;
-    if (!best) best = Figures{};
-    best->ess_per_second = std::max(best->ess_per_second, f->ess_per_second);
-    best->ess_per_second_sampling =
-        std::max(best->ess_per_second_sampling, f->ess_per_second_sampling);
-    best->ess_per_kilogradient = std::max(best->ess_per_kilogradient, f->ess_per_kilogradient);
-    best->nanoseconds = f->nanoseconds;
+    if (!found) found = PeerFigures{};
+    Figures& best = found->best;
+    best.ess_per_second = std::max(best.ess_per_second, f->ess_per_second);
+    best.ess_per_second_sampling =
+        std::max(best.ess_per_second_sampling, f->ess_per_second_sampling);
+    best.ess_per_kilogradient = std::max(best.ess_per_kilogradient, f->ess_per_kilogradient);
+    best.nanoseconds = f->nanoseconds;
+    if (metric == "diag") found->default_ess_per_second = f->ess_per_second;
   }
   for (const char* name : {"draws.txt", "data.R"}) std::remove(own_file(folder, name).c_str());
-  return best;
+  return found;
 }
 
 }  // namespace reeve::mcmc::bench

@@ -19,6 +19,12 @@ struct Figures {
   double nanoseconds = 0;              ///< of one gradient
 };
 
+/// Of Stan's metrics.
+struct PeerFigures {
+  Figures best;                       ///< of diag_e and dense_e, figure by figure
+  double default_ess_per_second = 0;  ///< of diag_e, which is what Stan does unasked
+};
+
 double median(std::vector<double> x);
 
 /// min(bulk, tail) over all quantities.
@@ -32,11 +38,10 @@ struct StanPeers {
   std::string folder;
   int seeds = 3;
 
-  /// The better of diag_e and dense_e, figure by figure; nothing when the peer is not there or
-  /// fails.
-  std::optional<Figures> best(const std::string& peer, const testing::DataSet& data,
-                              const std::vector<std::string>& integers,
-                              std::size_t dimension) const;
+  /// Nothing when the peer is not there or fails.
+  std::optional<PeerFigures> measure(const std::string& peer, const testing::DataSet& data,
+                                     const std::vector<std::string>& integers,
+                                     std::size_t dimension) const;
 };
 
 }  // namespace reeve::mcmc::bench

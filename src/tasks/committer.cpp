@@ -1,6 +1,8 @@
 // The committer thread: takes the whole queue, one transaction, then tells everyone.
 #include <algorithm>
+#include <boost/asio/execution/context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/query.hpp>
 
 #include "tasks/engine.hpp"
 
@@ -225,11 +227,11 @@ void Engine::settle_ticket(const TicketPtr& ticket) {
   }
 }
 
-/// Wakes those who wait, with one post for each executor: a post for each of them would make this
+/// Wakes those who wait, with one post for each context: a post for each of them would make this
 /// thread and theirs fight for the same lock, once per answer.
 void Engine::announce(const std::vector<TicketPtr>& durable) {
   struct Group {
-    boost::asio::any_io_executor home;
+    const void* context;  // only compared: it may be gone at any time
     std::vector<TicketPtr> tickets;
   };
   constexpr std::size_t groups_max = 8;
@@ -240,10 +242,11 @@ void Engine::announce(const std::vector<TicketPtr>& durable) {
       t->done = true;
       continue;
     }
+    const void* context = &boost::asio::query(t->home, boost::asio::execution::context);
     auto at = std::find_if(groups.begin(), groups.end(),
-                           [&](const Group& g) { return g.home == t->home; });
+                           [&](const Group& g) { return g.context == context; });
     if (at == groups.end() && groups.size() < groups_max)
-      at = groups.insert(groups.end(), Group{t->home, {}});
+      at = groups.insert(groups.end(), Group{context, {}});
     if (at != groups.end()) {
       at->tickets.push_back(t);
     } else {
@@ -254,14 +257,14 @@ void Engine::announce(const std::vector<TicketPtr>& durable) {
   for (Group& g : groups) {
     while (!g.tickets.empty()) {
       const TicketPtr first = g.tickets.back();
-      // As long as it is locked, its coroutine is there, and so is the executor.
+      // As long as it is locked, its coroutine is there, and so is the context.
       const std::lock_guard lock(first->mutex);
       if (first->sleeper == nullptr) {
         first->done = true;
         g.tickets.pop_back();
         continue;
       }
-      boost::asio::post(g.home, [tickets = std::move(g.tickets)] {
+      boost::asio::post(first->home, [tickets = std::move(g.tickets)] {
         for (const TicketPtr& t : tickets) t->finish(nullptr);
       });
       break;

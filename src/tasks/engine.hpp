@@ -48,7 +48,7 @@ struct Ticket {
 
   std::mutex mutex;  // guards the rest
   async::ParkingSpot* sleeper = nullptr;
-  boost::asio::any_io_executor home;  // the sleeper's
+  boost::asio::any_io_executor home;  // the sleeper's; gone with it
   bool done = false;
   std::exception_ptr failure;
 

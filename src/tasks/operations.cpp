@@ -27,6 +27,7 @@ class TicketWait final : private async::CancelHook {
   ~TicketWait() {
     const std::lock_guard lock(ticket_->mutex);
     ticket_->sleeper = nullptr;
+    ticket_->home = {};  // a strand must not outlive its context, and the ticket may
   }
 
   awaitable<void> wait() {

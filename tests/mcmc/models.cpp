@@ -215,8 +215,10 @@ std::map<std::string, Reference> read_reference(const std::string& path) {
       key[open] = '.';
       key.pop_back();
     }
-    all[key] = {v.at("mean").to_number<double>(), v.at("sd").to_number<double>(),
-                v.at("mean_sq").to_number<double>(), v.at("sd_sq").to_number<double>()};
+    const auto& q = v.at("q");
+    all[key] = {v.at("mean").to_number<double>(),    v.at("sd").to_number<double>(),
+                v.at("mean_sq").to_number<double>(), v.at("sd_sq").to_number<double>(),
+                q.at("0.05").to_number<double>(),    q.at("0.95").to_number<double>()};
   }
   return all;
 }

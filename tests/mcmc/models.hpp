@@ -18,7 +18,7 @@ std::optional<std::string> posteriordb();
 DataSet read_data(const std::string& path);
 
 struct Reference {
-  double mean, sd, mean_square, sd_square;
+  double mean, sd, mean_square, sd_square, q5, q95;
 };
 std::map<std::string, Reference> read_reference(const std::string& path);
 

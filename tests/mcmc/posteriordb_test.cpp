@@ -12,6 +12,7 @@ using testing::Posterior;
 
 struct Scores {
   std::vector<double> z;
+  double worst_quantile = 0;  // |z| of the 5 % and 95 % quantiles
   double worst_rhat = 0;
   std::size_t divergences = 0, not_ok = 0;
 };
@@ -40,6 +41,12 @@ ChainDraws quantity(const Run& run, const std::string& name) {
   return x;
 }
 
+// The reference's error comes of 10,000 independent draws of the same distribution.
+double quantile_z(const ChainDraws& x, double probability, double reference) {
+  const double both = std::sqrt(1 + ess_quantile(x, probability) / 10'000);
+  return (quantile(x, probability) - reference) / (mcse_quantile(x, probability) * both);
+}
+
 void score(const Posterior& posterior, std::uint64_t seed, Scores& scores) {
   const std::string root = *testing::posteriordb();
   const Density d = posterior.make(testing::read_data(root + "/data/" + posterior.data + ".json"));
@@ -54,6 +61,8 @@ void score(const Posterior& posterior, std::uint64_t seed, Scores& scores) {
     ChainDraws x = quantity(run, name);
     scores.worst_rhat = std::max(scores.worst_rhat, rhat(x));
     scores.z.push_back((mean(x) - ref.mean) / std::hypot(mcse_mean(x), ref.sd / 100));
+    for (const double z : {quantile_z(x, 0.05, ref.q5), quantile_z(x, 0.95, ref.q95)})
+      scores.worst_quantile = std::max(scores.worst_quantile, std::abs(z));
     for (auto& chain : x)
       for (double& v : chain) v *= v;
     scores.z.push_back((mean(x) - ref.mean_square) / std::hypot(mcse_mean(x), ref.sd_square / 100));
@@ -73,9 +82,13 @@ TEST_P(Posteriordb, five_seeds_agree_with_the_reference) {
     worst = std::max(worst, std::abs(z));
     squares += z * z / static_cast<double>(s.z.size());
   }
-  std::printf("%-14s max|z| %.2f rms %.2f R-hat %.4f divergences %zu of 20000 not ok %zu of 5\n",
-              posterior.name, worst, std::sqrt(squares), s.worst_rhat, s.divergences, s.not_ok);
+  std::printf(
+      "%-14s max|z| %.2f (quantiles %.2f) rms %.2f R-hat %.4f divergences %zu of 20000 not "
+      "ok %zu of 5\n",
+      posterior.name, worst, s.worst_quantile, std::sqrt(squares), s.worst_rhat, s.divergences,
+      s.not_ok);
   EXPECT_LT(worst, 4.5);
+  EXPECT_LT(s.worst_quantile, 5);
   EXPECT_LT(s.worst_rhat, 1.01);
   EXPECT_LT(s.divergences, 20000u / 50);
   EXPECT_EQ(s.not_ok, 0u);

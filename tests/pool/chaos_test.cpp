@@ -2,10 +2,12 @@
 // nothing is left. The seed decides what is done; the machine decides when.
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <random>
 #include <reeve/audit.hpp>
+#include <set>
 
 #include "process/protocol.hpp"
 #include "tests/pool/scenario_support.hpp"
@@ -87,6 +89,27 @@ class Chaos {
   int running = 0;
   std::map<std::string, std::uint64_t> done;
   std::vector<std::string> faults;
+  std::multiset<std::string> doing;  ///< for whoever asks why a run does not end
+
+  /// Something under way.
+  struct Doing {
+    Doing(Chaos& all, std::string what) : chaos(all), at(chaos.doing.insert(std::move(what))) {}
+    ~Doing() { chaos.doing.erase(at); }
+    Doing(const Doing&) = delete;
+    Doing& operator=(const Doing&) = delete;
+
+    Chaos& chaos;
+    std::multiset<std::string>::iterator at;
+  };
+
+  std::string state() {
+    std::string text = std::to_string(running) + " run: ";
+    for (const std::string& what : doing) text += what + ", ";
+    const PoolStatus status = pool.status();
+    text += std::to_string(status.live_workers) + " live, " + std::to_string(status.active_tasks) +
+            " leased, " + std::to_string(status.waiting) + " waiting";
+    return text;
+  }
 
   int pick(int below) { return static_cast<int>(random() % static_cast<unsigned>(below)); }
   void fault(std::string text) {
@@ -131,14 +154,10 @@ class Chaos {
   asio::awaitable<void> disturb_for_ever() {
     ++running;
     while (!stop) {
-      const int what = pick(12);
-      if (what < 6) co_await pool.resize(1 + static_cast<std::size_t>(pick(most_workers)));
-      const PoolStatus status = pool.status();
-      expect(status.active_tasks <= most_workers, "more leases than workers");
-      expect(status.workers.size() < most_workers + 65, "slots grow without end");
-      const int number = pick(static_cast<int>(status.workers.size()) + 1);
-      if (processes_ && number < static_cast<int>(status.workers.size())) {
-        disturb(status.workers[static_cast<std::size_t>(number)].pid, what);
+      try {
+        co_await disturb_once();
+      } catch (const std::exception& e) {
+        fault(std::string("a disturbance ends with: ") + e.what());
       }
       co_await pause_for(std::chrono::milliseconds(pick(20)));
     }
@@ -146,6 +165,19 @@ class Chaos {
   }
 
  private:
+  asio::awaitable<void> disturb_once() {
+    const int what = pick(12);
+    const Doing note(*this, "disturbance " + std::to_string(what));
+    if (what < 6) co_await pool.resize(1 + static_cast<std::size_t>(pick(most_workers)));
+    const PoolStatus status = pool.status();
+    expect(status.active_tasks <= most_workers, "more leases than workers");
+    expect(status.workers.size() < most_workers + 65, "slots grow without end");
+    const int number = pick(static_cast<int>(status.workers.size()) + 1);
+    if (processes_ && number < static_cast<int>(status.workers.size())) {
+      disturb(status.workers[static_cast<std::size_t>(number)].pid, what);
+    }
+  }
+
   /// A child of the warden that is no worker yet is left alone: stopped there it would stay when
   /// the warden is killed.
   void disturb(int pid, int what) {
@@ -163,6 +195,7 @@ class Chaos {
   asio::awaitable<void> act() {
     const int what = pick(100);
     const int number = pick(1000);
+    const Doing note(*this, "act " + std::to_string(what));
     if (what < 30) {
       co_await call_often(number);
     } else if (what < 40) {
@@ -299,7 +332,9 @@ void run_chaos(Kind kind, std::chrono::seconds time) {
       if (!report.ok()) break;
     }
     chaos.stop = true;
-    EXPECT_TRUE(run_until(context, [&] { return chaos.running == 0; }, 40s)) << "somebody hangs";
+    EXPECT_TRUE(run_until(
+        context, [&] { return chaos.running == 0; }, 40s))
+        << "somebody hangs: " << chaos.state();
     EXPECT_THAT(chaos.faults, testing::IsEmpty());
     EXPECT_TRUE(run_until(context, [&] { return chaos.pool.status().active_tasks == 0; }));
     EXPECT_EQ(chaos.pool.status().waiting, 0u);

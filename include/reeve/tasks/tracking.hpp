@@ -79,6 +79,7 @@ using TrackedWork = std::function<boost::asio::awaitable<Json>(ProgressSink)>;
 ///               cancelled. A failure of the work is in the report and the record, it is not
 ///               thrown. A task that was cancelled before it began is reported as cancelled,
 ///               without work.
+/// Lifetime:     `store` outlives this coroutine; it may be closed meanwhile.
 /// Cancellation: `cancel_task(id)`, from anyone, cancels the work's coroutine and with it what it
 ///               awaits (a worker's run, which kills); the record becomes cancelled. Cancelling
 ///               this coroutine does the same; a write of the record that is under way is awaited.
