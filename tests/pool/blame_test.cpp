@@ -139,14 +139,14 @@ TEST_F(Blame, the_watch_holds_the_memory_of_one_call) {
     const int flags = hard ? MAP_SHARED : MAP_PRIVATE;
     auto lease = run_in(context, hold(pool, "two calls"));
     const auto error = error_of<WorkerMemoryError>(
-        context, lease->run<&hold_memory>(memory_of_call(64_MiB), std::size_t{300}, int{flags}));
+        context, lease->run<&hold_memory>(memory_of_call(160_MiB), std::size_t{300}, int{flags}));
     ASSERT_TRUE(error);
-    EXPECT_EQ(error->evidence().memory_limit, 64_MiB);
-    EXPECT_GT(error->evidence().memory_observed, 64_MiB);
+    EXPECT_EQ(error->evidence().memory_limit, 160_MiB);
+    EXPECT_GT(error->evidence().memory_observed, 160_MiB);
     EXPECT_EQ(error->evidence().mechanism, "resident memory");
     lease.reset();
     lease = run_in(context, hold(pool, "two calls"));
-    EXPECT_EQ(run_in(context, lease->run<&take_memory>(memory_of_call(64_MiB), std::size_t{8})),
+    EXPECT_EQ(run_in(context, lease->run<&take_memory>(memory_of_call(160_MiB), std::size_t{8})),
               8u);
     EXPECT_EQ(run_in(context, lease->run<&take_memory>(std::size_t{300})), 300u)
         << "the next call has the lease's limit again";
