@@ -19,13 +19,13 @@ def cell(value):
 def table(records):
     yield "| figure | ours | goal | met | peer | the peer's | ratio |"
     yield "|---|---|---|---|---|---|---|"
-    previous = None
+    figure = goal = None
     for record in records:
         ours = [record["figure"], "%s %s" % (cell(float(record["value"])), record["unit"]), cell(record["goal"]),
                 cell(record["met"])]
-        if record["figure"] == previous:
-            ours = [""] * 4
-        previous = record["figure"]
+        if record["figure"] == figure:  # once what all records of a figure share
+            ours = ["", ""] + ([""] * 2 if record["goal"] == goal else ours[2:])
+        figure, goal = record["figure"], record["goal"]
         ratio = "" if record["ratio"] is None else cell(float(record["ratio"])) + "x"
         value = None if record["peer_value"] is None else float(record["peer_value"])
         yield "| %s |" % " | ".join(ours + [cell(record["peer"]), cell(value), ratio])

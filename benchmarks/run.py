@@ -37,21 +37,44 @@ def converted(value, unit, to):
     return value * SCALE[unit] / SCALE[to] if unit in SCALE and to in SCALE else value
 
 
-def records_of(row, peers):
-    """One record per peer of a figure; ratio is how many times better than the peer ours is."""
-    lower = row.get("better", "lower") == "lower"
-    goal = row.get("goal")
-    met = None if goal is None else (row["value"] <= goal if lower else row["value"] >= goal)
+def lower_is_better(row):
+    """What the row says; else rates ("1/s", "M/s", "GB/s") are better higher, times and amounts lower."""
+    if row.get("better"):
+        return row["better"] == "lower"
+    return not row["unit"].endswith("/s")
+
+
+def rivals_of(row, peers):
+    """(name, value in the unit of the row) of each peer; value None for one that has a goal and was not measured."""
     rivals = [(row["peer"], row["peer_value"])] if row.get("peer") else []
     for peer in peers:
         if row.get("peer_key") and peer["key"] == row["peer_key"]:
             rivals.append((peer["peer"], converted(peer["value"], peer["unit"], row["unit"])))
-    for name, value in rivals or [(None, None)]:
+    measured = {name for name, _ in rivals}
+    return rivals + [(name, None) for name in row.get("ratio_goals", {}) if name not in measured]
+
+
+def records_of(row, peers):
+    """One record per peer of a figure; ratio is how many times better than the peer ours is.
+
+    A peer named in `ratio_goals` has that goal in its record; the figure's own goal then has a record without peer.
+    """
+    lower = lower_is_better(row)
+    goal, ratio_goals = row.get("goal"), row.get("ratio_goals", {})
+    met = None if goal is None else (row["value"] <= goal if lower else row["value"] >= goal)
+    text = None if goal is None else "%s %g" % ("<=" if lower else ">=", goal)
+    rivals = rivals_of(row, peers)
+    if not rivals or (goal is not None and all(name in ratio_goals for name, _ in rivals)):
+        rivals.insert(0, (None, None))
+    for name, value in rivals:
         ratio = None
         if value and row["value"]:
             ratio = value / row["value"] if lower else row["value"] / value
-        text = None if goal is None else "%s %g" % ("<=" if lower else ">=", goal)
-        values = [row["component"], row["figure"], row["value"], row["unit"], text, name, value, ratio, met]
+        own_text, own_met = text, met
+        if name in ratio_goals:
+            own_text = ">= %gx" % ratio_goals[name]
+            own_met = None if ratio is None else ratio >= ratio_goals[name]
+        values = [row["component"], row["figure"], row["value"], row["unit"], own_text, name, value, ratio, own_met]
         yield dict(zip(KEYS, values))
 
 

@@ -40,7 +40,7 @@ packages_of() {
     test | full | consumer) echo "$build $tests clang-format-19" ;;
     asan | tsan | clang) echo "$build $tests clang-19 llvm-19 libclang-rt-19-dev" ;;
     bench)
-      echo "$build libbenchmark-dev redis-server python3 python3-joblib python3-psutil python3-pebble"
+      echo "$build libbenchmark-dev redis-server python3 python3-joblib python3-psutil python3-pebble python3-billiard"
       echo "libtbb-dev r-base-core r-cran-ggplot2 r-cran-rcpp r-cran-rcppparallel r-cran-loo r-cran-callr" ;;
     *) return 1 ;;
   esac

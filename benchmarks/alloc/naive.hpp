@@ -28,15 +28,18 @@ class NaiveTimeline {
       least = std::min(least, steps_[i].second);
     return least;
   }
-  Time earliest_fit(Time from, Time duration, std::int64_t amount) const {
+  Time earliest_fit(Time from, Time duration, std::int64_t amount) {
     Time start = from;
     for (auto i = step_of(from); i < steps_.size(); ++i) {
       if (steps_[i].second >= amount) continue;
       if (steps_[i].first >= start + duration) break;
+      gaps_ += steps_[i].first > start;
       start = i + 1 < steps_.size() ? steps_[i + 1].first : INT64_MAX;
     }
     return start;
   }
+  /// Runs of enough that were looked at and found too short, in all searches.
+  std::int64_t gaps() const { return gaps_; }
 
  private:
   std::size_t step_of(Time at) const {
@@ -57,6 +60,7 @@ class NaiveTimeline {
       steps_.erase(steps_.begin() + static_cast<std::ptrdiff_t>(i));
   }
   std::vector<std::pair<Time, std::int64_t>> steps_;
+  std::int64_t gaps_ = 0;
 };
 
 /// Nodes of two dimensions and a class; each decision looks at all of them. No ledger, no expiry,

@@ -1,11 +1,13 @@
 // How late and how far over: deadlines, memory, trees, and what watching costs.
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <boost/asio/steady_timer.hpp>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <thread>
 
@@ -82,11 +84,14 @@ asio::awaitable<void> overshoot(ResourcePool& pool, void (*grow)(), std::vector<
   }
 }
 
+constexpr char grandchild_name[] = "reeve-bench-kid";
+
 void leave_grandchildren() {
   for (int i = 0; i < 8; ++i) {
     if (fork() == 0) {
       setsid();
       if (fork() == 0) {
+        prctl(PR_SET_NAME, grandchild_name);
         for (;;) pause();
       }
       _exit(0);
@@ -107,6 +112,17 @@ asio::awaitable<void> tree_kills(ResourcePool& pool, std::vector<double>& sample
       }
     }
   }
+}
+
+int living_grandchildren() {
+  int count = 0;
+  std::error_code gone;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", gone)) {
+    std::ifstream comm(entry.path() / "comm");
+    std::string name;
+    count += std::getline(comm, name) && name == grandchild_name;
+  }
+  return count;
 }
 
 int warden_pid() {
@@ -197,6 +213,10 @@ void run_all() {
     run(context, tree_kills(pool, samples));
     Figure("pool", "tree kill, 8 double-forked grandchildren, p50", percentile(samples, 0.5), "ms")
         .at_most(25)
+        .print();
+    Figure("pool", "grandchildren left, of 8 double-forked", living_grandchildren(), "processes")
+        .at_most(0)
+        .key("grandchildren_left")
         .print();
   }
   config = bench_config(1000);

@@ -48,6 +48,16 @@ class Figure {
     return *this;
   }
 
+  /// How many times better than `peer`, one of those of the key, this is to be.
+  Figure& times_better_than(const std::string& peer, double times) {
+    char text[32];
+    std::snprintf(text, sizeof text, "\":%g", times);
+    ratio_goals_ += ratio_goals_.empty() ? "\"" : ",\"";
+    ratio_goals_ += peer;
+    ratio_goals_ += text;
+    return *this;
+  }
+
   void print() const {
     std::printf(R"({"component":"%s","figure":"%s","value":%.9g,"unit":"%s")", component_.c_str(),
                 name_.c_str(), value_, unit_.c_str());
@@ -56,6 +66,7 @@ class Figure {
       std::printf(R"(,"peer":"%s","peer_value":%.9g)", peer_.c_str(), peer_value_);
     }
     if (!key_.empty()) std::printf(R"(,"peer_key":"%s")", key_.c_str());
+    if (!ratio_goals_.empty()) std::printf(R"(,"ratio_goals":{%s})", ratio_goals_.c_str());
     std::puts("}");
     std::fflush(stdout);
   }
@@ -67,7 +78,7 @@ class Figure {
     return *this;
   }
 
-  std::string component_, name_, unit_, better_, peer_, key_;
+  std::string component_, name_, unit_, better_, peer_, key_, ratio_goals_;
   double value_, goal_ = 0, peer_value_ = 0;
 };
 

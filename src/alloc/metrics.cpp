@@ -30,6 +30,8 @@ double fullest(const Amounts& used, const Amounts& capacity) {
   return most;
 }
 
+const std::string others = "(others)";
+
 double in_seconds(Time ns) {
   return double(ns) / 1e9;
 }
@@ -124,7 +126,8 @@ void MetricsCollector::observe(const ResourceAllocator& allocator, const CycleRe
     last_reason_.erase(g.ticket);
     const auto* r = manager.find(g.reservation);
     if (!r) continue;
-    auto& wait = waits_[manager.owner_name(r->owner)];
+    const auto& name = manager.owner_name(r->owner);
+    auto& wait = waits_[waits_.size() < requesters_max_ || waits_.contains(name) ? name : others];
     ++wait.granted;
     wait.total += g.waited;
     wait.longest = std::max(wait.longest, g.waited);

@@ -75,9 +75,17 @@ ReservationManager::~ReservationManager() = default;
 
 std::uint32_t ReservationManager::intern_owner(std::string_view name) {
   if (const auto at = owner_ids_.find(name); at != owner_ids_.end()) return at->second;
-  const auto id = static_cast<std::uint32_t>(owner_names_.size());
-  owner_names_.emplace_back(name);
-  live_of_.push_back(0);
+  auto id = static_cast<std::uint32_t>(owner_names_.size());
+  if (id > 0 && id >= options_.remembered && id >= 2 * live_count()) {
+    // Half of them and more have nothing, so one is found soon.
+    while (live_of_[next_owner_ %= owner_names_.size()] != 0) ++next_owner_;
+    id = static_cast<std::uint32_t>(next_owner_++);
+    owner_ids_.erase(owner_names_[id]);
+    owner_names_[id] = name;
+  } else {
+    owner_names_.emplace_back(name);
+    live_of_.push_back(0);
+  }
   owner_ids_.emplace(std::string(name), id);
   return id;
 }

@@ -23,9 +23,10 @@ Result<void> check(std::span<const Job> jobs, const SimulatorOptions& o) {
     return no("shadow_once needs one_at_a_time");
   if (o.placement == Placement::identified &&
       (o.one_at_a_time || o.backfill == Backfill::none || o.order != Order::fcfs))
-    return no("identified placement needs fcfs with easy or conservative backfill");
-  if (o.placement == Placement::counted && o.backfill == Backfill::conservative &&
-      o.replan == Replan::compress)
+    return no("identified placement needs fcfs with easy, conservative or hybrid backfill");
+  if (o.backfill == Backfill::hybrid && o.depth == 0) return no("hybrid backfill needs a depth");
+  if (o.placement == Placement::counted && o.replan == Replan::compress &&
+      (o.backfill == Backfill::conservative || o.backfill == Backfill::hybrid))
     return no("compress needs identified placement");
   Time last = INT64_MIN;
   Time total = 0;
@@ -169,17 +170,43 @@ void run_one_at_a_time(std::span<const Job> jobs, const SimulatorOptions& o,
 
 }  // namespace detail
 
+namespace {
+
+void run(std::span<const Job> jobs, const SimulatorOptions& options, std::vector<Outcome>& out) {
+  if (options.one_at_a_time) {
+    detail::run_one_at_a_time(jobs, options, out);
+  } else if (options.placement == Placement::identified) {
+    detail::run_identified(jobs, options, out);
+  } else {
+    detail::run_counted(jobs, options, out);
+  }
+}
+
+}  // namespace
+
 Result<Replay> simulate(std::span<const Job> jobs, const SimulatorOptions& options) {
   if (auto ok = check(jobs, options); !ok) return ok.refusal();
   Replay replay;
   replay.jobs.resize(jobs.size());
-  if (options.one_at_a_time) {
-    detail::run_one_at_a_time(jobs, options, replay.jobs);
-  } else if (options.placement == Placement::identified) {
-    detail::run_identified(jobs, options, replay.jobs);
+  const auto before = [](const Job& a, const Job& b) {
+    return a.submit != b.submit ? a.submit < b.submit : a.id < b.id;
+  };
+  if (std::is_sorted(jobs.begin(), jobs.end(), before)) {
+    run(jobs, options, replay.jobs);
   } else {
-    detail::run_counted(jobs, options, replay.jobs);
+    std::vector<std::size_t> order(jobs.size());
+    std::iota(order.begin(), order.end(), 0u);
+    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+      return before(jobs[a], jobs[b]) || (!before(jobs[b], jobs[a]) && a < b);
+    });
+    std::vector<Job> sorted;
+    for (auto j : order) sorted.push_back(jobs[j]);
+    std::vector<Outcome> outcomes(jobs.size());
+    run(sorted, options, outcomes);
+    for (std::size_t i = 0; i < order.size(); ++i) replay.jobs[order[i]] = std::move(outcomes[i]);
   }
+  for (auto& job : replay.jobs)
+    if (job.promised == forever) job.promised = job.start;
   measure(jobs, options.processors, replay);
   return replay;
 }

@@ -1,4 +1,4 @@
-// Counted placement: FCFS, EASY and conservative (rebuilt at each event).
+// Counted placement: FCFS, EASY, conservative and hybrid (rebuilt at each event).
 #include "alloc/simulator_detail.hpp"
 
 #include <algorithm>
@@ -103,8 +103,12 @@ class Counted {
     if (o_.backfill == Backfill::easy) {
       easy(now);
     } else {
-      conservative(now);
+      reserving(now, o_.backfill == Backfill::hybrid ? o_.depth : SIZE_MAX);
     }
+  }
+
+  void promise(std::size_t j, Time at) {
+    if (out_[j].promised == forever) out_[j].promised = at;
   }
 
   void easy(Time now) {
@@ -119,6 +123,7 @@ class Counted {
           i + 1 < expected_.size() && std::max(now, expected_[i + 1].expected) == shadow;
       if (free >= head.size && !more) break;
     }
+    promise(queue_[0], shadow);
     std::int32_t extra = free - head.size;
     tried_.assign(queue_.begin() + 1, queue_.end());
     if (o_.backfill_order != o_.order) std::sort(tried_.begin(), tried_.end(), behind_);
@@ -135,7 +140,8 @@ class Counted {
     sweep();
   }
 
-  void conservative(Time now) {
+  // The first `depth` that cannot start now get reservations.
+  void reserving(Time now, std::size_t depth) {
     profile_.reset(now, free_);
     // A job that outlived its estimate runs on: it may end at the next instant, not now.
     for (const auto& r : expected_)
@@ -143,6 +149,9 @@ class Counted {
     for (auto j : queue_) {
       const auto at = profile_.first_fit(jobs_[j].size, jobs_[j].estimate);
       const bool starts = profile_.at(at) == now && jobs_[j].size <= free_;
+      if (!starts && depth == 0) continue;
+      depth -= !starts;
+      promise(j, profile_.at(at));
       profile_.take(at, jobs_[j].size, jobs_[j].estimate);
       if (!starts) continue;
       start(j, now);

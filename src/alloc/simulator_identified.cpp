@@ -1,4 +1,5 @@
-// Identified placement: EASY (rebuilt at each event) and conservative (rebuilt or compressed).
+// Identified placement: EASY and hybrid (rebuilt at each event), conservative (rebuilt or
+// compressed).
 #include "alloc/simulator_detail.hpp"
 #include "reeve/alloc/machine_timeline.hpp"
 
@@ -50,14 +51,17 @@ class Identified {
   void place(std::size_t j, Time now) {
     plan_[j] = profile_.earliest_fit(now, jobs_[j].estimate, jobs_[j].size).value();
     profile_.take(plan_[j].start, plan_[j].start + jobs_[j].estimate, plan_[j].machines);
+    if (out_[j].promised == forever) out_[j].promised = plan_[j].start;
   }
 
   void rebuild(Time now) {
     profile_.reset(now);
     for (const auto& r : running_) profile_.take(now, r.expected, plan_[r.job].machines);
-    bool head = true;
+    std::size_t depth = o_.backfill == Backfill::easy     ? 1
+                        : o_.backfill == Backfill::hybrid ? o_.depth
+                                                          : SIZE_MAX;
     std::erase_if(queue_, [&](std::size_t j) {
-      if (!head && o_.backfill == Backfill::easy) {
+      if (depth == 0) {
         const auto fit = profile_.earliest_fit(now, jobs_[j].estimate, jobs_[j].size);
         if (!fit || fit->start != now) return false;
       }
@@ -66,7 +70,7 @@ class Identified {
         start(j, now);
         return true;
       }
-      head = false;
+      --depth;
       return false;
     });
   }

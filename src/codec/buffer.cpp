@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <limits>
 #include <new>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 namespace reeve::codec {
 namespace detail {
@@ -72,6 +75,32 @@ void throw_grow(std::size_t needed, std::size_t got) {
   throw EncodeError(
       fmt::format("encoded value needs {} bytes and its area offers {}", needed, got));
 }
+
+#if defined(__SSE2__)
+void copy_far(std::byte* to, const std::byte* from, std::size_t size) noexcept {
+  constexpr std::size_t line = 64;
+  const std::size_t head = (~reinterpret_cast<std::uintptr_t>(to) + 1) % line;
+  if (head >= size) {
+    std::memcpy(to, from, size);
+    return;
+  }
+  std::memcpy(to, from, head);
+  std::size_t at = head;
+  for (; size - at >= line; at += line) {
+    const auto* source = reinterpret_cast<const __m128i*>(from + at);
+    auto* target = reinterpret_cast<__m128i*>(to + at);
+    const __m128i parts[] = {_mm_loadu_si128(source), _mm_loadu_si128(source + 1),
+                             _mm_loadu_si128(source + 2), _mm_loadu_si128(source + 3)};
+    for (int i = 0; i < 4; ++i) _mm_stream_si128(target + i, parts[i]);
+  }
+  std::memcpy(to + at, from + at, size - at);
+  _mm_sfence();  // the store that announces the message does not wait for these by itself
+}
+#else
+void copy_far(std::byte* to, const std::byte* from, std::size_t size) noexcept {
+  std::memcpy(to, from, size);
+}
+#endif
 
 }  // namespace detail
 

@@ -114,6 +114,7 @@ struct Slot {
   std::int64_t retry_at = 0;
   std::uint64_t serial = 0;
   std::uint64_t tasks_done = 0;        // in this slot
+  DeathCounts deaths;                  // in this slot
   std::uint64_t leases_of_worker = 0;  // in this incarnation
   std::uint64_t baseline_bytes = 0;
   unsigned start_failures = 0;
@@ -233,7 +234,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void wake_caller(Lease& lease) noexcept;
   static void wake_watcher(Lease& lease) noexcept;
   void replace(std::uint32_t slot);
-  void count_death(Cause cause) noexcept;
+  void count_death(Slot& slot, Cause cause) noexcept;
   void count_quarantined(int change) noexcept;
 
   // core_evidence.cpp

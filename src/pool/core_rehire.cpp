@@ -25,7 +25,7 @@ bool Core::rehire(std::uint32_t number, const Death& death) {
     return false;
   }
   ++lease->rehires;
-  count_death(Cause::lost);
+  count_death(slot, Cause::lost);
   auto evidence = evidence_of(number, death);
   note_end(*lease, Cause::lost, evidence.get());
   if (slot.announced) note_worker(EventKind::death, number, audit::Cause::lost, &death);

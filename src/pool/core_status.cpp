@@ -32,6 +32,7 @@ PoolStatus Core::status() const {
       worker.device = slot.device;
       worker.pid = slot.pid;
       worker.tasks_done = slot.tasks_done;
+      worker.deaths = slot.deaths;
       if (slot.lease != nullptr) {
         worker.task = slot.lease->task;
         worker.lease_age = std::chrono::nanoseconds(now - slot.lease->granted_at);

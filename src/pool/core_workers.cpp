@@ -169,34 +169,30 @@ void Core::retire(std::uint32_t number, Cause cause) {
   set_state(slot, WorkerState::ending);
   slot.retiring = true;
   slot.ending_for = cause;
-  if (cause == Cause::none)
-    ++deaths_.recycled;
-  else
-    count_death(cause);
-  backend_->kill(number, slot.incarnation, cause == Cause::none ? Cause::shutdown : cause);
+  const Cause wish = cause == Cause::none ? Cause::shutdown : cause;
+  count_death(slot, wish);
+  backend_->kill(number, slot.incarnation, wish);
 }
 
-void Core::count_death(Cause cause) noexcept {
-  switch (cause) {
-    case Cause::timeout:
-      ++deaths_.timeout;
-      break;
-    case Cause::memory:
-      ++deaths_.memory;
-      break;
-    case Cause::cancelled:
-      ++deaths_.cancelled;
-      break;
-    case Cause::crashed:
-      ++deaths_.crashed;
-      break;
-    case Cause::shutdown:
-      ++deaths_.recycled;
-      break;
-    default:
-      ++deaths_.lost;
-      break;
-  }
+void Core::count_death(Slot& slot, Cause cause) noexcept {
+  const auto counter = [cause] {
+    switch (cause) {
+      case Cause::timeout:
+        return &DeathCounts::timeout;
+      case Cause::memory:
+        return &DeathCounts::memory;
+      case Cause::cancelled:
+        return &DeathCounts::cancelled;
+      case Cause::crashed:
+        return &DeathCounts::crashed;
+      case Cause::shutdown:
+        return &DeathCounts::recycled;
+      default:
+        return &DeathCounts::lost;
+    }
+  }();
+  ++(deaths_.*counter);
+  ++(slot.deaths.*counter);
 }
 
 // The lease of this slot is over; its holder learns why at its current or next call.
@@ -218,7 +214,7 @@ void Core::revoke(std::uint32_t number, Cause cause, std::shared_ptr<const Evide
   std::erase(busy_, number);
   set_state(slot, WorkerState::ending);
   slot.ending_for = cause;
-  count_death(cause);
+  count_death(slot, cause);
   note_end(*lease, cause, lease->failure->evidence.get());
   set_rehiring(*lease, false);
   tell_revoked(*lease);
@@ -233,6 +229,7 @@ void Core::died_starting(std::uint32_t number, const Death& death) {
                                     : fmt::format("it exited with status {}", death.status);
   if (!death.reason.empty()) how = death.reason;
   if (!death.tail.empty()) how += "; its last output: " + death.tail;
+  while (how.ends_with('\n')) how.pop_back();
   start_failed(number, (slot.initializing ? "its initializer ended it: " : "") + how);
 }
 
@@ -267,7 +264,7 @@ void Core::on_died(std::uint32_t number, std::uint64_t incarnation, Death death)
         slot.retiring && cause == Cause::shutdown ? audit::Cause::recycled : audit_cause(cause),
         &death);
   }
-  if (slot.state == WorkerState::idle) count_death(Cause::lost);  // nobody asked for it
+  if (slot.state == WorkerState::idle) count_death(slot, Cause::lost);  // nobody asked for it
   slot.port.reset();
   slot.pid = 0;
   std::erase(idle_, number);

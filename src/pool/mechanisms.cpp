@@ -7,6 +7,8 @@
 #include <cstring>
 #include <thread>
 
+#include "process/worker.hpp"
+
 namespace reeve::detail {
 namespace {
 
@@ -52,6 +54,7 @@ process::WorkerSettings worker_settings(const ResourceConfig& config, std::size_
   settings.channel_bytes = process::channel_header_bytes + config.message_max.bytes() / 4096 * 4096;
   const ByteSize growth = config.recycle.growth_max;
   settings.growth_max = (growth > 0_B ? growth : config.worker_memory / 2).bytes();
+  settings.depth = process::nesting_depth() + 1;
   settings.nice = config.nice;
   settings.spin_ns = spin_ns(config);
   settings.file_mask = config.file_mask ? static_cast<int>(*config.file_mask) : -1;

@@ -8,6 +8,7 @@
 #include <reeve/process/init.hpp>
 
 #include "pool/core.hpp"
+#include "process/worker.hpp"
 
 namespace reeve {
 
@@ -64,6 +65,16 @@ void check_times(const AcquireOptions& options) {
       "AcquireOptions::{} is {} ms; give it 1 ms or more, or leave it out for the pool's {}",
       wait ? "timeout" : "time_limit", (wait ? options.timeout : options.time_limit).count(),
       wait ? "acquire_timeout" : "worker_timeout"));
+}
+
+// Each makes a warden and its workers: a task that makes its own pool again and again never ends.
+void check_nesting() {
+  const std::uint32_t depth = process::nesting_depth();
+  if (depth < process::nesting_max) return;
+  throw ConfigError(fmt::format(
+      "this worker is {} process pools deep, the most that may be inside of each other is {}; use "
+      "isolation = thread here, or give the result back and hire workers one level up",
+      depth, process::nesting_max));
 }
 
 Call::Call(const WorkerLease& lease, RunLimits limits)
@@ -201,6 +212,7 @@ ResourcePool::ResourcePool(boost::asio::any_io_executor executor, ResourceConfig
         "    int main(int argc, char** argv) {\n"
         "      reeve::init(argc, argv);");
   }
+  if (config.isolation == Isolation::process) detail::check_nesting();
   core_ = std::make_shared<detail::Core>(std::move(executor), std::move(config));
   core_->open();
   handle_ = std::make_shared<Handle>(core_);

@@ -96,6 +96,7 @@ struct WorkerSettings {
   std::uint8_t drop_capabilities = 1;
   std::uint8_t capture_output = 0;
   std::uint8_t exec_each = 0;      // start every worker by exec instead of fork
+  std::uint32_t depth = 1;         // of these workers: 1 in the program's pools, 2 in theirs
   std::uint32_t text_bytes = 0;    // cwd '\0' then NAME=VALUE '\0' ... behind the slots
   std::uint64_t group_memory = 0;  // memory.max of a worker's group, 0: not delegated
   std::uint64_t group_pids = 0;    // pids.max

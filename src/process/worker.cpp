@@ -24,6 +24,8 @@
 namespace reeve::process {
 namespace {
 
+std::uint32_t own_depth = 0;
+
 // The warden has emptied the bounding set already.
 void drop_capabilities() {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
@@ -71,10 +73,15 @@ void limit_data(const WorkerSettings& settings) {
                        MAP_SHARED | MAP_NORESERVE, worker_channel_fd, 0);
   void* hub = mmap(nullptr, sizeof(HubPage), PROT_READ, MAP_SHARED, worker_hub_fd, 0);
   const int cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (channel == MAP_FAILED || hub == MAP_FAILED) _exit(125);
+  if (channel == MAP_FAILED || hub == MAP_FAILED) {
+    std::fprintf(stderr, "reeve-worker: cannot map its channel of %llu bytes: %s\n",
+                 static_cast<unsigned long long>(settings.channel_bytes), std::strerror(errno));
+    _exit(125);
+  }
   close(worker_hub_fd);  // mapped for good
   if (cwd >= 0 && dup3(cwd, worker_cwd_fd, O_CLOEXEC) >= 0) close(cwd);
   if (settings.data_limit != 0) limit_data(settings);
+  own_depth = settings.depth;
   if (settings.drop_capabilities != 0) drop_capabilities();
   WorkerLoop loop(*static_cast<ChannelHeader*>(channel), *static_cast<const HubPage*>(hub),
                   settings, data_bytes);
@@ -82,6 +89,10 @@ void limit_data(const WorkerSettings& settings) {
 }
 
 }  // namespace
+
+std::uint32_t nesting_depth() noexcept {
+  return own_depth;
+}
 
 void enter_worker(const WorkerSettings& settings, const char* text, std::uint64_t data_bytes) {
   prctl(PR_SET_NAME, worker_name);
@@ -98,6 +109,8 @@ void enter_worker(const WorkerSettings& settings, const char* text, std::uint64_
   if (settings.exec_each != 0) {
     char* arguments[] = {const_cast<char*>(worker_name), nullptr};
     execv("/proc/self/exe", arguments);
+    std::fprintf(stderr, "reeve-worker: cannot execute the program again: %s\n",
+                 std::strerror(errno));
     _exit(126);
   }
   serve(settings, data_bytes);

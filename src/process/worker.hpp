@@ -5,6 +5,13 @@
 
 namespace reeve::process {
 
+/// How many pools of workers this process is inside of: 0 in a program, 1 in its workers, 2 in
+/// theirs. Cost: one load.
+std::uint32_t nesting_depth() noexcept;
+
+/// A worker this deep has no process pools of its own.
+inline constexpr std::uint32_t nesting_max = 10;
+
 /// Makes this freshly forked child a worker and serves calls for ever. `text` is the board's text
 /// part (working directory and environment), `data_bytes` VmData at the fork.
 [[noreturn]] void enter_worker(const WorkerSettings& settings, const char* text,

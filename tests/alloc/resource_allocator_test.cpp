@@ -302,5 +302,38 @@ RC_GTEST_PROP(ResourceAllocatorProperty, OrderOfSimultaneousSubmitsDoesNotMatter
   }
 }
 
+// I16 for those who take turns by share, in groups and weighted too: while no two shares are equal.
+RC_GTEST_PROP(ResourceAllocatorProperty, OrderOfSimultaneousUsersDoesNotMatter, ()) {
+  const char* users[] = {"a", "b", "c", "d", "e"};
+  DrfPolicy drf;
+  WeightedPolicy weighted(0);
+  (void)drf.set_group("a", "team").value();
+  (void)drf.set_group("b", "team").value();
+  (void)drf.set_weight("c", 2).value();
+  (void)weighted.set_requester_weight("d", 2).value();
+  std::vector<std::pair<std::string, Request>> requests;
+  for (const char* user : users)
+    for (int n = *rc::gen::inRange(1, 9); n > 0; --n)  // parts of what is shared: 4096 each
+      requests.emplace_back(user, want(cores(4096 * (1 + user[0] % 3))));
+  auto other = requests;
+  for (std::size_t i = other.size(); i > 1; --i)
+    std::swap(other[i - 1], other[*rc::gen::inRange<std::size_t>(0, i)]);
+  for (const Policy& policy : {Policy(FairPolicy(0)), Policy(drf), Policy(weighted)})
+    for (auto rule : {QueueRule::strict, QueueRule::skip, QueueRule::reserve}) {
+      std::vector<std::map<std::string, int>> got;
+      for (const auto* list : {&requests, &other}) {
+        World w({cores(12 * 4096 + 400)}, policy, {.rule = rule});
+        std::int64_t has = 1;  // 1, 3, 9, 27, 81: never equal, whatever multiple of 4096 is added
+        for (const char* user : users) {
+          RC_ASSERT(w.manager.create_reservation(user, want(cores(has))));
+          has *= 3;
+        }
+        for (const auto& [user, r] : *list) RC_ASSERT(w.allocator.submit(user, r));
+        got.push_back(w.granted_by(w.allocator.schedule()));
+      }
+      RC_ASSERT(got[0] == got[1]);
+    }
+}
+
 }  // namespace
 }  // namespace reeve::alloc

@@ -166,7 +166,7 @@ void check_capacity(const std::vector<Job>& jobs, const Replay& r, int processor
 }
 
 void check_every_rule(const std::vector<Job>& jobs) {
-  for (auto backfill : {Backfill::none, Backfill::easy, Backfill::conservative})
+  for (auto backfill : {Backfill::none, Backfill::easy, Backfill::conservative, Backfill::hybrid})
     for (auto order : {Order::fcfs, Order::sjf, Order::f1})
       check_capacity(
           jobs, simulate(jobs, {.processors = 8, .order = order, .backfill = backfill}).value(), 8);
@@ -230,10 +230,118 @@ RC_GTEST_PROP(Simulator, IdentifiedMachinesNeverOverlap, ()) {
   }
 }
 
+// Every combination of rules that there is.
+std::vector<SimulatorOptions> every_rule() {
+  std::vector<SimulatorOptions> rules;
+  for (auto order : {Order::fcfs, Order::sjf, Order::f1}) {
+    for (auto backfill : {Backfill::none, Backfill::easy, Backfill::conservative, Backfill::hybrid})
+      for (auto behind : {Order::fcfs, Order::sjf, Order::f1})
+        rules.push_back({.processors = 8,
+                         .order = order,
+                         .backfill = backfill,
+                         .backfill_order = behind,
+                         .depth = 2});
+    for (auto backfill : {Backfill::none, Backfill::shadow_once})
+      rules.push_back(
+          {.processors = 8, .order = order, .backfill = backfill, .one_at_a_time = true});
+  }
+  for (auto backfill : {Backfill::easy, Backfill::conservative, Backfill::hybrid})
+    rules.push_back(
+        {.processors = 8, .backfill = backfill, .depth = 2, .placement = Placement::identified});
+  rules.push_back({.processors = 8,
+                   .backfill = Backfill::conservative,
+                   .placement = Placement::identified,
+                   .replan = Replan::compress});
+  return rules;
+}
+
+// I16: under every order and rule, what becomes of a job does not depend on where it stands among
+// those that came at the same instant.
+RC_GTEST_PROP(Simulator, OrderOfSimultaneousJobsDoesNotMatter, ()) {
+  auto jobs = random_jobs(-20);
+  for (auto& j : jobs) j.submit = j.submit / seconds(30) * seconds(30);
+  auto other = jobs;
+  for (std::size_t i = other.size(); i > 1; --i)
+    std::swap(other[i - 1], other[*rc::gen::inRange<std::size_t>(0, i)]);
+  std::sort(other.begin(), other.end(),
+            [](const Job& a, const Job& b) { return a.submit < b.submit; });
+  for (const auto& rule : every_rule()) {
+    const auto a = simulate(jobs, rule).value();
+    const auto b = simulate(other, rule).value();
+    for (std::size_t i = 0; i < jobs.size(); ++i) {
+      const auto& theirs = b.jobs[i];
+      const auto& mine = a.jobs[static_cast<std::size_t>(other[i].id)];
+      RC_ASSERT(mine.start == theirs.start);
+      RC_ASSERT(mine.machines == theirs.machines);
+    }
+  }
+}
+
+// I10, I11: who got a reservation starts no later than it said, under EASY and under conservative
+// backfill that compresses.
+RC_GTEST_PROP(Simulator, NobodyStartsLaterThanPromised, ()) {
+  const auto jobs = random_jobs();
+  const SimulatorOptions easy{.processors = 8};
+  const SimulatorOptions compress{.processors = 8,
+                                  .backfill = Backfill::conservative,
+                                  .placement = Placement::identified,
+                                  .replan = Replan::compress};
+  for (const auto& rule : {easy, compress}) {
+    const auto replay = simulate(jobs, rule).value();
+    for (const auto& job : replay.jobs) RC_ASSERT(job.start <= job.promised);
+  }
+}
+
+std::vector<Time> starts(std::span<const Job> jobs, const SimulatorOptions& rule) {
+  const auto replay = simulate(jobs, rule).value();
+  std::vector<Time> at;
+  for (const auto& job : replay.jobs) at.push_back(job.start / seconds(1));
+  return at;
+}
+
+TEST(Simulator, HybridReservesForAsManyAsItIsTold) {
+  // Jobs 1, 2 and 3 could start at 100, 150 and 200. Job 4 is in nobody's way, 5 in that of job 3,
+  // 6 in that of job 2.
+  const std::vector<Job> jobs{{0, 0, seconds(100), seconds(100), 6},
+                              {1, seconds(1), seconds(50), seconds(50), 6},
+                              {2, seconds(2), seconds(50), seconds(50), 8},
+                              {3, seconds(3), seconds(50), seconds(50), 10},
+                              {4, seconds(4), seconds(180), seconds(180), 1},
+                              {5, seconds(5), seconds(230), seconds(230), 1},
+                              {6, seconds(6), seconds(160), seconds(160), 2}};
+  const auto with = [&](Backfill backfill, std::size_t depth) {
+    return starts(jobs, {.processors = 10, .backfill = backfill, .depth = depth});
+  };
+  const std::vector<Time> easy{0, 100, 166, 235, 4, 5, 6};
+  const std::vector<Time> two{0, 100, 150, 235, 4, 5, 285};
+  const std::vector<Time> conservative{0, 100, 150, 200, 4, 250, 250};
+  EXPECT_EQ(with(Backfill::easy, 0), easy);
+  EXPECT_EQ(with(Backfill::hybrid, 1), easy);
+  EXPECT_EQ(with(Backfill::hybrid, 2), two);
+  EXPECT_EQ(with(Backfill::hybrid, 3), conservative);
+  EXPECT_EQ(with(Backfill::conservative, 0), conservative);
+}
+
+// Depth 1 is EASY, and as many as there are is conservative.
+RC_GTEST_PROP(Simulator, HybridLiesBetweenEasyAndConservative, ()) {
+  const auto jobs = random_jobs();
+  for (auto placement : {Placement::counted, Placement::identified}) {
+    const auto with = [&](Backfill backfill, std::size_t depth) {
+      return starts(
+          jobs, {.processors = 8, .backfill = backfill, .depth = depth, .placement = placement});
+    };
+    RC_ASSERT(with(Backfill::hybrid, 1) == with(Backfill::easy, 64));
+    RC_ASSERT(with(Backfill::hybrid, jobs.size()) == with(Backfill::conservative, 64));
+  }
+}
+
 TEST(Simulator, RefusesWhatItCannotReplay) {
   const std::vector<Job> jobs{{1, 10, 5, 5, 4}, {2, 5, 5, 5, 4}};
   EXPECT_EQ(simulate(jobs, {}).refusal().code, Code::invalid_request);
   EXPECT_EQ(simulate(jobs, {.processors = 2}).refusal().code, Code::infeasible);
+  EXPECT_EQ(
+      simulate(jobs, {.processors = 8, .backfill = Backfill::hybrid, .depth = 0}).refusal().code,
+      Code::invalid_request);
   EXPECT_EQ(simulate(jobs, {.processors = 8}).refusal().code, Code::malformed);
   EXPECT_EQ(simulate(jobs, {.processors = 8, .one_at_a_time = true}).refusal().code,
             Code::invalid_request);

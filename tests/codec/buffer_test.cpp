@@ -69,5 +69,26 @@ TEST(Buffer, a_view_that_is_not_aligned_is_refused) {
   EXPECT_THROW(shifted.read_view(8, 8), DecodeError);
 }
 
+// Large parts are copied past the caches, in whole lines: their ends and odd places are kept.
+TEST(Buffer, large_parts_arrive_whole_wherever_they_begin_and_end) {
+  std::vector<std::byte> source(detail::far_copy_min + 300);
+  for (std::size_t i = 0; i < source.size(); ++i) source[i] = static_cast<std::byte>(i * 31 >> 3);
+  for (std::size_t before = 0; before < 130; before += 13) {
+    for (std::size_t size = detail::far_copy_min - 1; size < source.size() - 70; size += 29) {
+      OwnedBuffer buffer;
+      buffer.writer().write(source.data() + 1, before);
+      buffer.writer().write(source.data() + before % 70, size);
+      const std::uint8_t end = 0x5a;
+      buffer.writer().write(&end, 1);
+      const auto bytes = buffer.bytes();
+      ASSERT_EQ(bytes.size(), before + size + 1);
+      EXPECT_TRUE(std::ranges::equal(bytes.first(before), std::span(source).subspan(1, before)));
+      EXPECT_TRUE(std::ranges::equal(bytes.subspan(before, size),
+                                     std::span(source).subspan(before % 70, size)));
+      EXPECT_EQ(bytes.back(), std::byte{0x5a});
+    }
+  }
+}
+
 }  // namespace
 }  // namespace reeve::codec

@@ -30,6 +30,7 @@ TEST(GlobalManager, reuses) {
   EXPECT_EQ(global_pool_manager().get_pool(2, thread), first);
 }
 
+// 67
 TEST(GlobalManager, there_is_a_new_one_after_its_shutdown) {
   PoolManager& old = global_pool_manager();
   const ManagedPool held = old.get_pool(2, thread);
@@ -211,6 +212,7 @@ struct NoLeakCheck {
   ~NoLeakCheck() { unsetenv("ASAN_OPTIONS"); }
 };
 
+// 68
 TEST(ManagerFork, children_end_quietly_and_parents_go_on) {
   const NoLeakCheck of_programs_started_here;
   expect_clean_end("ManagerVictim.DISABLED_forks", 3);
@@ -233,6 +235,7 @@ TEST(ManagerVictim, DISABLED_child_returns_through_scopes) {
   std::exit(0);
 }
 
+// 68
 TEST(ManagerFork, destructors_in_a_child_do_nothing) {
   const NoLeakCheck of_programs_started_here;
   expect_clean_end("ManagerVictim.DISABLED_child_returns_through_scopes", 3);

@@ -66,6 +66,7 @@ TEST(ManagerIdle, each_by_its_own_clock) {
   EXPECT_EQ(timed.manager.stats().configs.front().n_jobs, 1u);
 }
 
+// 67
 TEST(ManagerIdle, a_handle_is_use) {
   Timed timed(300ms);
   ManagedPool held = timed.manager.get_pool(2, thread);
@@ -287,6 +288,7 @@ TEST(ManagerHealth, a_dead_pool_does_not_count_for_max_pools) {
 }
 
 // The pool replaces its workers by itself, before the next get_pool.
+// 67
 TEST(ManagerHealth, killed_workers_are_replaced) {
   PoolManager manager;
   const ManagedPool pool = manager.get_pool(2, process);

@@ -10,6 +10,7 @@ TEST(ManagedScope, maps) {
   EXPECT_EQ(scope->map<&square>(std::vector{1, 2, 3}), (std::vector{1, 4, 9}));
 }
 
+// 67
 TEST(ManagedScope, a_custom_manager_owns_the_pool_afterwards) {
   PoolManager manager;
   ManagedPool before;
@@ -36,6 +37,18 @@ TEST(ManagedScope, a_private_manager_cleans_up_after_itself) {
     EXPECT_EQ(scope->map<&square>(std::vector{4}), std::vector{16});
     seen.emplace(scope->resource_pool());
   }
+  EXPECT_TRUE(eventually([&] { return seen->health() == PoolHealth::closed; }));
+}
+
+// 67
+TEST(ManagedScope, ends_by_an_exception) {
+  std::optional<ResourcePool> seen;
+  const auto work = [&] {
+    const auto scope = managed_pool(2, thread, PoolSource::own);
+    seen.emplace(scope->resource_pool());
+    throw std::runtime_error("inside");
+  };
+  EXPECT_THROW(work(), std::runtime_error);
   EXPECT_TRUE(eventually([&] { return seen->health() == PoolHealth::closed; }));
 }
 

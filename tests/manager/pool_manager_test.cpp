@@ -52,6 +52,7 @@ TEST(ManagerBasics, an_unknown_executor_type_is_rejected) {
   EXPECT_EQ(manager.get_pool(2, "thread"), manager.get_pool(2, thread));
 }
 
+// 67
 TEST(ManagerBasics, get_after_shutdown_says_so) {
   PoolManager manager;
   manager.shutdown();
@@ -74,6 +75,7 @@ TEST(ManagerReuse, the_same_configuration_is_the_same_pool) {
   EXPECT_EQ(stats.creations, 1u);
 }
 
+// 67
 TEST(ManagerReuse, other_numbers_and_types_are_other_pools) {
   PoolManager manager;
   const ManagedPool two = manager.get_pool(2);
@@ -84,6 +86,7 @@ TEST(ManagerReuse, other_numbers_and_types_are_other_pools) {
   EXPECT_NE(four, threads);
 }
 
+// 67
 TEST(ManagerReuse, force_new_gives_another_and_leaks_nothing) {
   PoolManager manager;
   GetOptions anew;

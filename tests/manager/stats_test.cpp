@@ -4,6 +4,7 @@
 namespace reeve::test {
 namespace {
 
+// 67
 TEST(ManagerStatistics, of_an_empty_manager) {
   PoolManager manager;
   const ManagerStats stats = manager.stats();

@@ -13,6 +13,7 @@ void in_threads(int count, Body body) {
   for (auto& each : threads) each.join();
 }
 
+// 67
 TEST(ManagerThreads, ten_threads_and_one_configuration_make_one_pool) {
   PoolManager manager;
   std::vector<ManagedPool> pools(10);
@@ -196,6 +197,7 @@ void hammer(int threads, int count) {
   EXPECT_EQ(manager.stats().retired_pools, 0u);
 }
 
+// 67
 TEST(ManagerThreads, sixteen_threads_do_a_thousand_random_things_each) {
   hammer(16, 1000);
 }

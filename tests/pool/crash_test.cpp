@@ -8,9 +8,6 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <set>
 
 #include "tests/pool/pool_test_support.hpp"
@@ -315,84 +312,6 @@ TEST(CrashRaces, workers_kill_each_other) {
     EXPECT_TRUE(run_until(context, [&] { return pool.status().available_workers == count; }));
     expect_pool_works(context, pool);
   }
-}
-
-// 12: crashes leave nothing behind, neither here nor in the warden.
-std::size_t entries(const std::string& path) {
-  std::size_t count = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(path)) ++count;
-  return count;
-}
-
-struct Belongings {
-  std::size_t files, warden_files, threads, children_of_warden;
-  std::uint64_t resident;
-  bool operator==(const Belongings&) const = default;
-};
-
-int warden_pid() {
-  return getppid();
-}
-
-std::uint64_t resident_of(int pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/statm");
-  std::uint64_t pages = 0;
-  file >> pages >> pages;
-  return pages * 4096;
-}
-
-Belongings belongings(int warden) {
-  const std::string proc = "/proc/" + std::to_string(warden);
-  std::ifstream children(proc + "/task/" + std::to_string(warden) + "/children");
-  const std::vector<int> pids{std::istream_iterator<int>(children), {}};
-  return {entries("/proc/self/fd"), entries(proc + "/fd"), entries("/proc/self/task"), pids.size(),
-          resident_of(getpid()) + resident_of(warden)};
-}
-
-// The warden opens a worker's files when it first looks at it, which is soon after the lease began.
-bool has_looked(int warden) {
-  const std::filesystem::path files = "/proc/" + std::to_string(warden) + "/fd";
-  return std::ranges::any_of(std::filesystem::directory_iterator(files), [](const auto& entry) {
-    std::error_code gone;
-    return std::filesystem::read_symlink(entry.path(), gone).filename() == "children";
-  });
-}
-
-void crash_many_times(int count) {
-  asio::io_context context;
-  ResourceConfig config = small_config();
-  config.max_workers = 1;
-  ResourcePool pool(context.get_executor(), config);
-  const int warden = run_in(context, call_once<&warden_pid>(pool, "who"));
-  const auto settled = [&] { return pool.status().available_workers == 1; };
-  const auto crash_some = [&](int times) {
-    for (int i = 0; i < times; ++i) {
-      EXPECT_TRUE(error_of<WorkerCrashedError>(context, call_once<&call_abort>(pool, "crash")));
-    }
-    auto lease = run_in(context, hold(pool, "who"));
-    EXPECT_EQ(run_in(context, lease->run<&warden_pid>()), warden);
-    EXPECT_TRUE(run_until(context, [&] { return has_looked(warden); }));
-    lease.reset();
-    EXPECT_TRUE(run_until(context, settled));
-  };
-  crash_some(20);  // buffers find their size
-  const Belongings before = belongings(warden);
-  crash_some(count);
-  const Belongings after = belongings(warden);
-  EXPECT_EQ(after.files, before.files);
-  EXPECT_EQ(after.warden_files, before.warden_files);
-  EXPECT_EQ(after.threads, before.threads);
-  EXPECT_EQ(after.children_of_warden, before.children_of_warden);
-  EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1) << "the program has children";
-  const std::uint64_t allowance = sanitized ? 64u << 20 : 1u << 20;
-  EXPECT_LE(after.resident, before.resident + allowance);
-}
-
-TEST(CrashCosts, one_hundred_crashes_leave_nothing_behind) {
-  crash_many_times(100);
-}
-TEST(CrashCostsFull, one_thousand_crashes_leave_nothing_behind) {
-  crash_many_times(1000);
 }
 
 }  // namespace

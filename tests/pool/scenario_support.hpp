@@ -107,16 +107,16 @@ class Mark {
 /// This test program once more, running one disabled test, as a program that may be killed.
 class Victim {
  public:
-  explicit Victim(const std::string& test, const std::string& argument = {}) {
+  explicit Victim(const std::string& test, const std::string& argument = {},
+                  const char* file = "/proc/self/exe") {
     const std::string filter = "--gtest_filter=" + test;
     setenv("REEVE_TEST_VICTIM", argument.c_str(), 1);
-    char program[] = "/proc/self/exe";
     char also[] = "--gtest_also_run_disabled_tests";
-    char* arguments[] = {program, const_cast<char*>(filter.c_str()), also, nullptr};
+    char* arguments[] = {const_cast<char*>(file), const_cast<char*>(filter.c_str()), also, nullptr};
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
-    if (posix_spawn(&pid_, program, &actions, nullptr, arguments, environ) != 0) pid_ = -1;
+    if (posix_spawn(&pid_, file, &actions, nullptr, arguments, environ) != 0) pid_ = -1;
     posix_spawn_file_actions_destroy(&actions);
     unsetenv("REEVE_TEST_VICTIM");
   }

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 PAGE = "docs/design/pool-scenarios.md"
-FOLDERS = ["tests/pool", "tests/process", "tests/async", "tests/codec"]
+FOLDERS = ["tests/pool", "tests/process", "tests/async", "tests/codec", "tests/manager"]
 TAG = re.compile(r"^\s*// (?:Scenario )?(?=\d)(.*)$")
 NUMBERS = re.compile(r"(?:^|; |Scenario )(\d+(?:(?:,| and| to) \d+)*)(?=:|$)")
 TEST = re.compile(r"^(?:TEST|TEST_F|TEST_P|RC_GTEST_PROP|RC_GTEST_FIXTURE_PROP)\((\w+),\s*(\w+)")

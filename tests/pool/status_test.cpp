@@ -1,6 +1,9 @@
 // status() and capabilities(): one consistent look, and the truth about mechanisms.
 #include <reeve/pool/status.hpp>
 
+#include <signal.h>
+
+#include <cstdlib>
 #include <reeve/audit.hpp>
 
 #include "tests/pool/pool_test_support.hpp"
@@ -44,6 +47,45 @@ TEST(PoolStatus, health_and_load_without_a_snapshot) {
     co_await p.shutdown(ShutdownMode::kill);
   }(pool));
   EXPECT_EQ(pool.health(), PoolHealth::closed);
+}
+
+void call_abort() {
+  std::abort();
+}
+
+asio::awaitable<std::uint32_t> end_by_abort(ResourcePool& pool) {
+  auto worker = co_await pool.acquire_worker("crashes");
+  const std::uint32_t slot = worker.id().slot;
+  try {
+    co_await worker.run<&call_abort>();
+  } catch (const WorkerCrashedError&) {
+  }
+  co_return slot;
+}
+
+DeathCounts deaths_of(const ResourcePool& pool, std::uint32_t slot) {
+  for (const WorkerStatus& worker : pool.status().workers) {
+    if (worker.id.slot == slot) return worker.deaths;
+  }
+  return {};
+}
+
+TEST(PoolStatus, tells_the_deaths_of_every_slot) {
+  asio::io_context context;
+  ResourceConfig config = small_config();
+  config.min_workers = 2;  // so that both slots stay listed
+  ResourcePool pool(context.get_executor(), config);
+  run_in(context, pool.warm_up(2));
+  const std::uint32_t slot = run_in(context, end_by_abort(pool));
+  EXPECT_TRUE(run_until(context, [&] { return pool.status().live_workers == 2; }));
+  EXPECT_EQ(deaths_of(pool, slot).crashed, 1u);
+  EXPECT_EQ(deaths_of(pool, 1 - slot).crashed, 0u);
+  const int other = pool.status().workers.at(1 - slot).pid;
+  kill(other, SIGKILL);
+  EXPECT_TRUE(run_until(context, [&] { return deaths_of(pool, 1 - slot).lost == 1; }));
+  EXPECT_EQ(deaths_of(pool, slot).lost, 0u);
+  EXPECT_EQ(pool.status().deaths.crashed, 1u);
+  EXPECT_EQ(pool.status().deaths.lost, 1u);
 }
 
 TEST(PoolStatus, capabilities_name_what_is_on_and_why_not) {

@@ -27,6 +27,9 @@ struct WaitSummary {
 /// Threads: one at a time.
 class MetricsCollector {
  public:
+  /// Waits of requesters beyond the first `requesters_max` are summed under "(others)".
+  explicit MetricsCollector(std::size_t requesters_max = 65536) : requesters_max_(requesters_max) {}
+
   /// Call it whenever something changed or time passed: utilisation counts as it was before the
   /// call until now.
   void sample(const ReservationManager& manager);
@@ -42,6 +45,7 @@ class MetricsCollector {
   }
 
  private:
+  std::size_t requesters_max_;
   Amounts used_;      // at the last sample
   Amounts capacity_;  // at the last sample
   Time last_ = -1;

@@ -30,8 +30,8 @@ enum class ReleaseOutcome : std::uint8_t { released, partly_released, already_re
 /// Bounds and defaults of a manager.
 struct ManagerOptions {
   Time ttl = 300'000'000'000;  ///< ns a hold lives without confirmation (300 s)
-  std::size_t remembered =
-      65536;  ///< last states of ended reservations, and idempotency keys, kept
+  /// Last states of ended reservations, idempotency keys, and requesters that have nothing, kept.
+  std::size_t remembered = 65536;
   /// From this many resources on, an index finds where a piece goes; below, a look at each. The
   /// answers are the same.
   std::size_t index_from = 8;
@@ -174,7 +174,8 @@ class ReservationManager {
   const Resource& resource(ResourceId id) const { return resources_[static_cast<std::size_t>(id)]; }
   std::size_t resource_count() const noexcept { return resources_.size(); }
   const std::string& owner_name(std::uint32_t owner) const { return owner_names_[owner]; }
-  /// Position in Ledger::owners() of a requester that ever reserved something.
+  /// Position in Ledger::owners() of a requester that has a reservation or had one; once more than
+  /// ManagerOptions::remembered are known, one that has nothing gives its position to a new one.
   std::optional<std::uint32_t> find_owner(std::string_view requester) const;
   /// Live reservations of an owner.
   std::int64_t live_of(std::uint32_t owner) const { return live_of_[owner]; }
@@ -311,6 +312,7 @@ class ReservationManager {
   std::unordered_map<std::string, std::uint32_t, NameHash, std::equal_to<>> owner_ids_;
   std::unordered_map<std::string, std::uint32_t, NameHash, std::equal_to<>> resource_ids_;
   std::vector<std::int64_t> live_of_;  // by owner
+  std::size_t next_owner_ = 0;         // where the search for one that has nothing goes on
   std::vector<Reservation> slots_;
   std::vector<std::uint32_t> free_slots_;
   std::vector<Timer> timers_;  // min-heap; stale entries are skipped

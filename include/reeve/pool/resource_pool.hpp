@@ -88,8 +88,8 @@ class TaskName {
 class ResourcePool {
  public:
   /// Errors: ConfigError with `find_fault`'s text, or when process workers are wanted and
-  /// reeve::init was
-  ///         not called.
+  ///         reeve::init was not called, or 10 pools of workers are around this process already: a
+  ///         worker may have process pools of its own, and so may theirs, up to that depth.
   ResourcePool(boost::asio::any_io_executor executor, ResourceConfig config);
 
   /// Waits for a free worker and leases it to `task_id` (1 to 127 bytes).

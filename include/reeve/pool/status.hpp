@@ -13,6 +13,16 @@ namespace reeve {
 enum class WorkerState { empty, starting, idle, leased, ending, backoff, quarantined };
 std::string_view to_string(WorkerState state);
 
+/// How often workers ended, by cause.
+struct DeathCounts {
+  std::uint64_t timeout = 0;
+  std::uint64_t memory = 0;
+  std::uint64_t cancelled = 0;
+  std::uint64_t crashed = 0;
+  std::uint64_t lost = 0;
+  std::uint64_t recycled = 0;
+};
+
 struct WorkerStatus {
   WorkerId id;
   WorkerState state = WorkerState::empty;
@@ -23,16 +33,7 @@ struct WorkerStatus {
   std::string task;  ///< of the lease, if there is one
   std::chrono::nanoseconds lease_age{0};
   std::uint64_t tasks_done = 0;  ///< leases that ended well in this slot
-};
-
-/// How often workers of this pool ended, by cause.
-struct DeathCounts {
-  std::uint64_t timeout = 0;
-  std::uint64_t memory = 0;
-  std::uint64_t cancelled = 0;
-  std::uint64_t crashed = 0;
-  std::uint64_t lost = 0;
-  std::uint64_t recycled = 0;
+  DeathCounts deaths;            ///< of the workers that were in this slot
 };
 
 struct PoolStatus {
@@ -45,7 +46,7 @@ struct PoolStatus {
   std::size_t quarantined = 0;
   std::vector<std::string> active_task_ids;
   std::vector<WorkerStatus> workers;
-  DeathCounts deaths;
+  DeathCounts deaths;  ///< of all workers, also those of slots that `workers` does not list
   std::uint64_t spawns = 0;
   std::uint64_t grants = 0;
   bool closed = false;
