@@ -30,6 +30,8 @@
 
 namespace reeve::detail {
 
+class LeaseShare;
+
 /// One lease. Pooled: its memory, its strings' too, is reused.
 struct Lease {
   std::uint32_t slot = 0;
@@ -65,10 +67,11 @@ struct Lease {
   std::shared_ptr<LeaseObserver> observer;
   std::uint64_t observer_token = 0;
   bool stop_asked = false;  // from outside: its calls see it
-  unsigned owners = 0;      // handle and calls
+  unsigned owners = 0;      // handle, calls and watches
   bool released = false;
-  std::uint64_t number = 0;  // over all slots, for the audit
-  std::uint32_t dirt = 0;    // process::Dirt, gathered over its calls
+  bool scoped_watch = false;  // its watcher is not told when it is given back
+  std::uint64_t number = 0;   // over all slots, for the audit
+  std::uint32_t dirt = 0;     // process::Dirt, gathered over its calls
   Lease* next_free = nullptr;
 };
 
@@ -155,7 +158,8 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   boost::asio::awaitable<void> complete(Lease& lease, const codec::TaskDescriptor& task,
                                         const RunLimits& limits);
   void end_call(Lease& lease) noexcept;
-  boost::asio::awaitable<void> wait_revoked(std::shared_ptr<Core> self, Lease& lease);
+  /// Why it ended; null if it was given back, which a scoped watch does not end for.
+  boost::asio::awaitable<std::exception_ptr> wait_revoked(LeaseShare share, bool scoped);
   Reply take_reply(Lease& lease);
   [[noreturn]] void throw_reply(Lease& lease, const Reply& reply);
   std::shared_ptr<const Failure> failure_of(Lease& lease);
@@ -204,6 +208,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   std::uint32_t take_idle(const char* device);  // no_slot if there is none
   async::Waiter<WorkerLease>* position_for(int priority);
   void check_open() const;
+  void check_starts() const;
   void check_device(const char* device) const;
   void offer(std::uint32_t slot);
   void refuse(async::Waiter<WorkerLease>& waiter, Refusal refusal, std::string text);
@@ -250,6 +255,9 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
     live_ -= is_live(slot.state);
     starting_ += is_coming(state);
     starting_ -= is_coming(slot.state);
+    const int idle = (state == WorkerState::idle) - (slot.state == WorkerState::idle);
+    idle_count_.store(idle_count_.load(std::memory_order_relaxed) + idle,
+                      std::memory_order_relaxed);
     slot.state = state;
   }
   static bool is_live(WorkerState s) noexcept {
@@ -351,7 +359,8 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   std::uint64_t next_incarnation_ = 1;
   unsigned start_failures_ = 0;  // in a row, over all slots
   std::string last_start_failure_;
-  std::atomic<std::int64_t> degraded_until_{0};  // health() reads these three without the lock
+  std::atomic<std::int64_t> degraded_until_{0};  // health() reads these four without the lock
+  std::atomic<int> idle_count_{0};
   DeathCounts deaths_;
   std::uint64_t spawns_ = 0;
   std::uint64_t grants_ = 0;

@@ -23,6 +23,10 @@ void Core::check_open() const {
   if (closed_ || detached_) {
     throw PoolClosedError("the pool is shut down; make a new ResourcePool to hire workers again");
   }
+}
+
+// For those whom no idle worker can serve.
+void Core::check_starts() const {
   if (degraded_until_ != 0 && degraded_until_ > now_ns()) {
     throw PoolDegradedError(
         fmt::format("workers could not be started {} times in a row, the last time because "
@@ -92,15 +96,16 @@ std::optional<WorkerLease> Core::try_acquire(std::string_view task, const Acquir
   const std::lock_guard lock(mutex_);
   check_open();
   check_device(options.device);
-  if (!waiters_.empty()) return std::nullopt;
   const std::uint32_t slot = take_idle(options.device);
   if (slot == no_slot) {
-    start_for(options.device, 1);
+    check_starts();
+    if (waiters_.empty()) start_for(options.device, 1);
     return std::nullopt;
   }
   return WorkerLease(*this, grant(slot, task, options.time_limit));
 }
 
+// Whoever waits cannot use the workers that are idle (see `offer`): taking one overtakes nobody.
 std::uint32_t Core::take_idle(const char* device) {
   if (idle_.empty()) return no_slot;
   std::uint32_t slot = idle_.back();
@@ -121,7 +126,7 @@ std::uint32_t Core::take_idle(const char* device) {
 // a struct that is written in parts and copied as a whole costs 10 ns here (store forwarding).
 Lease* Core::grab(std::string_view task, const AcquireOptions& options) {
   const std::lock_guard lock(mutex_);
-  if (closed_ || detached_ || degraded_until_ != 0 || !waiters_.empty()) return nullptr;
+  if (closed_ || detached_) return nullptr;
   const std::uint32_t slot = take_idle(options.device);
   return slot != no_slot ? &grant(slot, task, options.time_limit) : nullptr;
 }
@@ -161,11 +166,10 @@ boost::asio::awaitable<WorkerLease> Core::wait([[maybe_unused]] std::shared_ptr<
     const std::lock_guard lock(mutex_);
     check_open();
     check_device(options.device);
-    if (waiters_.empty()) {
-      const std::uint32_t slot = take_idle(options.device);
-      if (slot != no_slot)
-        co_return WorkerLease(*this, grant(slot, request.task, options.time_limit));
-    }
+    const std::uint32_t slot = take_idle(options.device);
+    if (slot != no_slot)
+      co_return WorkerLease(*this, grant(slot, request.task, options.time_limit));
+    check_starts();
     if (waiters_.size() >= config_.waiter_count_max) {
       note_refused(request.task, audit::Cause::saturated);
       throw PoolSaturatedError(
@@ -284,14 +288,16 @@ void Core::offer(std::uint32_t number) {
     if (!device_matches(slot.device, request.device)) continue;
     Lease& lease = grant(number, request.task, request.time_limit, &request);
     waiters_.grant(*waiter, WorkerLease(*this, lease));
-    return;
+    return settle();
   }
   idle_.push_back(number);
   if (config_.idle_timeout.count() > 0 && live() > config_.min_workers) {
     slot.idle_since = now_ns();
     need_alarm(slot.idle_since + std::chrono::nanoseconds(config_.idle_timeout).count());
   }
-  if (!waiters_.empty()) make_room(static_cast<Request*>(waiters_.front()->note)->device);
+  for (auto* waiter = waiters_.front(); waiter != nullptr; waiter = waiters_.next(*waiter)) {
+    make_room(static_cast<Request*>(waiter->note)->device);
+  }
   settle();
 }
 
@@ -372,6 +378,7 @@ bool Core::worn_out(const Slot& slot) const {
 }
 
 void Core::unown(Lease& lease) noexcept {
+  if (foreign()) return abandon();
   std::shared_ptr<Core> last;
   const std::lock_guard lock(mutex_);
   last = unown_locked(lease);

@@ -58,8 +58,11 @@ std::int64_t Core::tick(std::int64_t now) {
     if (slot.state == WorkerState::backoff) {
       if (slot.retry_at > now) {
         next = std::min(next, slot.retry_at);
-      } else if (!closed_ && live() < max_workers_ &&
-                 (!waiters_.empty() || live() < wanted_workers())) {
+      } else if (closed_) {
+        set_state(slot, WorkerState::empty);
+        start_for_the_left_out();  // a drain serves those who wait
+        continue;                  // there may be more slots now, elsewhere
+      } else if (live() < max_workers_ && (!waiters_.empty() || live() < wanted_workers())) {
         degraded_until_ = 0;
         start(number);
       } else {

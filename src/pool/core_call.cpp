@@ -6,6 +6,7 @@
 #include <reeve/codec/exception_record.hpp>
 
 #include "pool/core.hpp"
+#include "pool/lease_share.hpp"
 
 namespace reeve::detail {
 
@@ -172,7 +173,10 @@ boost::asio::awaitable<void> Core::complete(Lease& lease, const codec::TaskDescr
     lease.call_memory = memory < config_.worker_memory ? memory : ByteSize{};
     lease.call_task = &task;
     lease.call_limit = memory.bytes();
-    if (slots_[lease.slot].state == WorkerState::leased) {
+    // Else another worker is yet to come, or its end is decided and will be told.
+    const Slot& slot = slots_[lease.slot];
+    if (slot.state == WorkerState::leased &&
+        LeaseWord(slot.cell->word.load()).cause() == Cause::active) {
       try {
         submit(lease);
       } catch (...) {
@@ -195,15 +199,12 @@ boost::asio::awaitable<void> Core::complete(Lease& lease, const codec::TaskDescr
 /// Waiting for a revocation can always be given up.
 class WatchHook final : public async::CancelHook {
  public:
-  WatchHook(Core& core, Lease& lease) : core_(core), lease_(lease) {
-    const std::lock_guard lock(core_.mutex_);
-    ++lease_.owners;
-  }
+  WatchHook(Core& core, Lease& lease) : core_(core), lease_(lease) {}
+  WatchHook(const WatchHook&) = delete;
   ~WatchHook() {
-    std::shared_ptr<Core> last;
+    if (core_.foreign()) return;
     const std::lock_guard lock(core_.mutex_);
     lease_.watcher = nullptr;
-    last = core_.unown_locked(lease_);
   }
   bool take_back() noexcept override {
     const std::lock_guard lock(core_.mutex_);
@@ -215,19 +216,32 @@ class WatchHook final : public async::CancelHook {
   Lease& lease_;
 };
 
-boost::asio::awaitable<void> Core::wait_revoked([[maybe_unused]] std::shared_ptr<Core> self,
-                                                Lease& lease) {
+boost::asio::awaitable<std::exception_ptr> Core::wait_revoked(LeaseShare share, bool scoped) {
+  Lease& lease = share.lease();
   async::ParkingSpot spot;
   WatchHook hook(*this, lease);  // ends before the spot does, so that nobody wakes what is gone
+  bool over = false;
   {
     const std::lock_guard lock(mutex_);
-    if (lease.failure != nullptr) co_return;
-    lease.watcher = &spot;
+    over = lease.failure != nullptr || (lease.released && !scoped);
+    if (!over) lease.watcher = &spot;
+    lease.scoped_watch = scoped;
   }
-  co_await spot.park(&hook);
-  if (spot.cancelled()) {
-    throw boost::system::system_error(boost::asio::error::operation_aborted);
+  if (!over) {
+    co_await spot.park(&hook);
+    if (spot.cancelled()) {
+      throw boost::system::system_error(boost::asio::error::operation_aborted);
+    }
   }
+  std::exception_ptr cause;
+  if (const auto failure = failure_of(lease)) {
+    try {
+      throw_failure(*failure);
+    } catch (...) {
+      cause = std::current_exception();
+    }
+  }
+  co_return cause;
 }
 
 std::shared_ptr<const Failure> Core::failure_of(Lease& lease) {
@@ -236,6 +250,7 @@ std::shared_ptr<const Failure> Core::failure_of(Lease& lease) {
 }
 
 void Core::wake_watcher(Lease& lease) noexcept {
+  if (lease.released && lease.scoped_watch) return;  // whoever gave it back goes on
   if (async::ParkingSpot* spot = std::exchange(lease.watcher, nullptr)) spot->unpark();
 }
 

@@ -126,8 +126,13 @@ void Core::on_stuck(std::uint32_t number, std::uint64_t incarnation) {
   }
   set_state(slot, WorkerState::quarantined);
   count_quarantined(1);
-  if (quarantined_ <= config_.quarantine_max)
-    start_for_waiters(std::max<std::size_t>(1, waiters_.size()));
+  if (quarantined_ <= config_.quarantine_max) {
+    if (closed_) {
+      start_for_the_left_out();
+    } else {
+      start_for_waiters(std::max<std::size_t>(1, waiters_.size()));
+    }
+  }
   settle();
 }
 

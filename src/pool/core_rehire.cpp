@@ -64,6 +64,7 @@ void Core::resume_lease(std::uint32_t number) {
   lease.worker = {number, slot.incarnation};
   if (journal_.on()) note_grant(lease, now_ns() - lease.granted_at);
   watch_again(slot);
+  settle();
   if (!lease.calling || !lease.submitted) return;
   try {
     submit(lease);

@@ -29,12 +29,13 @@ boost::asio::awaitable<void> Core::warm_up([[maybe_unused]] std::shared_ptr<Core
       check_open();
       count = std::min(count, max_workers_);
       warm_target_ = std::max(warm_target_, count);
-      while (live() < count && start_one()) {
-      }
       std::size_t up = 0;
       for (const Slot& slot : slots_)
         up += slot.state == WorkerState::idle || slot.state == WorkerState::leased;
       if (up >= count) co_return;
+      check_starts();
+      while (live() < count && start_one()) {
+      }
       gate = observe();
     }
     co_await gate->wait();
@@ -48,6 +49,7 @@ boost::asio::awaitable<void> Core::resize([[maybe_unused]] std::shared_ptr<Core>
   if (const auto fault = find_fault(wanted)) throw ConfigError(*fault);
   const std::lock_guard lock(mutex_);
   check_open();
+  check_starts();
   note_pool(EventKind::resize, max_workers, max_workers_);
   max_workers_ = max_workers;
   count_quarantined(0);
@@ -108,11 +110,13 @@ boost::asio::awaitable<ShutdownReport> Core::shutdown([[maybe_unused]] std::shar
                                                       std::chrono::milliseconds deadline) {
   const std::int64_t until = later(now_ns(), deadline);
   ShutdownReport report;
-  const std::size_t ended_before = ended_;
-  const std::size_t killed_before = killed_;
+  std::size_t ended_before = 0;
+  std::size_t killed_before = 0;
   bool forced = false;
   {
     const std::lock_guard lock(mutex_);
+    ended_before = ended_;
+    killed_before = killed_;
     if (!closed_) note_pool(EventKind::shutdown);
     closed_ = true;
     if (mode != ShutdownMode::drain) {
@@ -188,16 +192,23 @@ void Core::detach() noexcept {
   settle();
 }
 
-// The execution context is being destroyed: nothing may be posted any more.
+// The execution context is being destroyed. Users of other contexts go on, so everybody is told:
+// what is posted to the one that ends is destroyed with it.
 void Core::context_gone() noexcept {
   if (foreign()) return abandon();
   const std::lock_guard lock(mutex_);
   closed_ = true;
   if (detached_) return;
-  detached_ = true;
+  detached_ = true;  // nobody is started or killed for what follows
+  refuse_all(Refusal::closed,
+             "the execution context of the pool was destroyed while this acquire waited");
+  for (std::uint32_t number = 0; number < slots_.size(); ++number) {
+    revoke(number, Cause::lost, std::make_shared<const Evidence>(),
+           "the execution context of its pool was destroyed");
+  }
   backend_->detach();
   alarm_.reset();
-  observers_.clear();
+  settle();
 }
 
 }  // namespace reeve::detail

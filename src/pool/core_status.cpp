@@ -56,10 +56,12 @@ PoolHealth Core::health() const noexcept {
   if (closed_.load(std::memory_order_acquire)) return PoolHealth::closed;
   if (stuck_.load(std::memory_order_relaxed)) return PoolHealth::stuck;
   const std::int64_t until = degraded_until_.load(std::memory_order_relaxed);
-  return until != 0 && until > now_ns() ? PoolHealth::degraded : PoolHealth::ready;
+  const bool served = idle_count_.load(std::memory_order_relaxed) > 0;
+  return until != 0 && !served && until > now_ns() ? PoolHealth::degraded : PoolHealth::ready;
 }
 
 std::size_t Core::load() const noexcept {
+  if (foreign()) return 0;
   const std::lock_guard lock(mutex_);
   return active_ + waiters_.size();
 }

@@ -9,6 +9,7 @@
 
 #include "pool/core.hpp"
 #include "process/worker.hpp"
+#include "pool/lease_share.hpp"
 
 namespace reeve {
 
@@ -170,16 +171,34 @@ bool WorkerLease::revoked() const noexcept {
   return lease_ == nullptr || core_->foreign() || core_->failure_of(*lease_) != nullptr;
 }
 
-boost::asio::awaitable<void> WorkerLease::wait_revoked() {
-  if (lease_ == nullptr) throw std::logic_error("this lease was moved from or given back");
-  core_->check_owner();
-  return core_->wait_revoked(core_->shared_from_this(), *lease_);
+namespace detail {
+namespace {
+
+boost::asio::awaitable<void> forget_cause(boost::asio::awaitable<std::exception_ptr> watch) {
+  co_await std::move(watch);
 }
 
-void detail::finish_scope(const WorkerLease& lease, bool lease_ended_first,
-                          std::exception_ptr body_failure) {
-  if (lease_ended_first) lease.rethrow_cause();
+}  // namespace
+
+boost::asio::awaitable<std::exception_ptr> watch_scope(const WorkerLease& lease) {
+  return lease.watch(true);
+}
+
+void finish_scope(std::exception_ptr cause, std::exception_ptr body_failure) {
+  if (cause) std::rethrow_exception(cause);
   if (body_failure) std::rethrow_exception(body_failure);
+}
+
+}  // namespace detail
+
+boost::asio::awaitable<std::exception_ptr> WorkerLease::watch(bool scoped) const {
+  if (lease_ == nullptr) throw std::logic_error("this lease was moved from or given back");
+  core_->check_owner();
+  return core_->wait_revoked(detail::LeaseShare(core_->shared_from_this(), *lease_), scoped);
+}
+
+boost::asio::awaitable<void> WorkerLease::wait_revoked() {
+  return detail::forget_cause(watch(false));
 }
 
 void WorkerLease::rethrow_cause() const {

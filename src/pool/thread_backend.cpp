@@ -74,7 +74,7 @@ class ThreadWorker final : public Worker, public process::TaskContext {
         std::unique_lock lock(mutex_);
         wake_.wait(lock,
                    [this] { return quit_ || number_ != done_.load(std::memory_order_relaxed); });
-        if (number_ == done_.load(std::memory_order_relaxed)) break;
+        if (quit_) break;  // what was submitted meanwhile belongs to a lease that is over
         task = task_;
       }
       result_.emplace();
@@ -321,6 +321,8 @@ class ThreadBackend final : public Backend {
     death.cause = workers_[slot].cause;
     death.decided_at = workers_[slot].decided_at;
     death.dead_at = now_ns();
+    if (death.cause == Cause::timeout)
+      death.limit = static_cast<std::uint64_t>(cells_[slot]->deadline.load());
     workers_[slot] = {};
     events_.on_died(slot, incarnation, std::move(death));
   }

@@ -39,7 +39,6 @@ void WardenLink::open(os::UniqueFd socket, pid_t pid) {
     socket_->non_blocking(true);
     os::UniqueFd life(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
     if (life) take(life_, life);
-    warden_ = pid;
     listen_soon();
   } catch (...) {
     close();  // the warden sees it and ends
@@ -48,9 +47,10 @@ void WardenLink::open(os::UniqueFd socket, pid_t pid) {
 }
 
 void WardenLink::listen_soon() {
-  asio::post(executor_, [weak = owner_, this] {
+  asio::post(executor_, [weak = owner_, this, link = generation_] {
     if (const auto owner = weak.lock()) {
       const std::lock_guard lock(mutex_);
+      if (link != generation_) return;
       listen();
       await_end();
     }
@@ -61,7 +61,7 @@ void WardenLink::close() noexcept {
   socket_.reset();
   life_.reset();
   outbox_.clear();
-  warden_ = -1;
+  ++generation_;
 }
 
 void WardenLink::end() {
@@ -72,16 +72,16 @@ void WardenLink::end() {
 void WardenLink::listen() {
   if (!socket_) return;
   socket_->async_wait(asio::posix::stream_descriptor::wait_read,
-                      [weak = owner_, this, warden = warden_,
+                      [weak = owner_, this, link = generation_,
                        quiet = quiet_](const boost::system::error_code& error) {
                         quiet.resumed();
                         const auto owner = weak.lock();
                         if (!owner) return;
                         const std::lock_guard lock(mutex_);
-                        if (error || !socket_ || warden != warden_) return;
+                        if (error || link != generation_) return;
                         read_reports();
                         // The end of a warden may have started another, with its own listener.
-                        if (warden == warden_) listen();
+                        if (link == generation_) listen();
                       });
   quiet_.started();
 }
@@ -92,19 +92,21 @@ void WardenLink::await_end() {
   if (!life_) return;
   life_->async_wait(
       asio::posix::stream_descriptor::wait_read,
-      [weak = owner_, this, warden = warden_, quiet = quiet_](const boost::system::error_code& e) {
+      [weak = owner_, this, link = generation_,
+       quiet = quiet_](const boost::system::error_code& e) {
         quiet.resumed();
         const auto owner = weak.lock();
         if (!owner) return;
         const std::lock_guard lock(mutex_);
-        if (e || !socket_ || warden != warden_) return;
-        read_reports();  // the last ones
-        if (socket_) end();
+        if (e || link != generation_) return;
+        read_reports();  // the last ones, or the end, which may have opened the next link
+        if (link == generation_) end();
       });
   quiet_.started();
 }
 
 void WardenLink::read_reports() {
+  const std::uint64_t link = generation_;
   for (;;) {
     Report report{};
     const ssize_t size = recv(socket_->native_handle(), &report, sizeof report, MSG_DONTWAIT);
@@ -116,7 +118,7 @@ void WardenLink::read_reports() {
         report.tail_size, static_cast<std::uint32_t>(static_cast<std::size_t>(size) -
                                                      (sizeof report - process::tail_bytes)));
     events_.on_report(report);
-    if (!socket_) return;
+    if (link != generation_) return;
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -64,7 +65,7 @@ class WardenLink {
   std::mutex& mutex_;
   std::optional<boost::asio::posix::stream_descriptor> socket_;
   std::optional<boost::asio::posix::stream_descriptor> life_;  // its pidfd, where there is one
-  pid_t warden_ = -1;
+  std::uint64_t generation_ = 0;  // a handler of a link that was closed concerns no other
   std::deque<Outgoing> outbox_;
   bool flushing_ = false;
 };

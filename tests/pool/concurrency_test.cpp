@@ -222,5 +222,32 @@ TEST(PoolConcurrency, a_busy_day_of_threads) {
   run_a_busy_day(Isolation::thread);
 }
 
+/// Kills the warden of a pool whose workers are all leased while one more acquire waits.
+void lose_the_warden(asio::io_context& context) {
+  ResourceConfig config = small_config();
+  config.max_workers = 6;
+  ResourcePool pool(context.get_executor(), config);
+  std::vector<std::shared_ptr<WorkerLease>> leases;
+  for (std::size_t i = 0; i < config.max_workers; ++i) {
+    leases.push_back(asio::co_spawn(context, hold(pool, "holds"), asio::use_future).get());
+  }
+  auto waiter = asio::co_spawn(context, hold(pool, "waits"), asio::use_future);
+  ASSERT_TRUE(wait_until([&] { return pool.status().waiting == 1; }, 10s));
+  kill(parent_pid(leases.front()->pid()), SIGKILL);
+  EXPECT_NO_THROW(waiter.get());
+}
+
+// 49: its socket and its process end at once, and are looked at by several threads.
+TEST(PoolConcurrency, a_warden_that_dies_ends_no_link_to_the_next) {
+  asio::io_context context;
+  auto guard = asio::make_work_guard(context);
+  std::vector<std::thread> runners;
+  for (std::size_t i = 0; i < thread_count; ++i) runners.emplace_back([&] { context.run(); });
+  for (int round = 0; round < 20 && !testing::Test::HasFailure(); ++round) lose_the_warden(context);
+  guard.reset();
+  context.stop();
+  for (std::thread& runner : runners) runner.join();
+}
+
 }  // namespace
 }  // namespace reeve::test

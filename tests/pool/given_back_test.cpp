@@ -88,6 +88,54 @@ TEST_P(GivenBack, whoever_waits_for_its_revocation_is_woken) {
   expect_pool_works(context, pool);
 }
 
+TEST_P(GivenBack, before_its_watch_has_begun_the_watch_ends) {
+  ResourcePool pool(context.get_executor(), config());
+  auto lease = run_in(context, hold(pool, "watched late"));
+  Ending ending;
+  asio::co_spawn(context, lease->wait_revoked(), ending.note());
+  lease.reset();
+  ASSERT_TRUE(run_until(context, [&] { return ending.known; }));
+  EXPECT_NO_THROW(ending.rethrow());
+  const auto first = run_in(context, hold(pool, "first"));
+  const auto second = run_in(context, hold(pool, "second"));
+  EXPECT_EQ(first->task(), "first") << "two leases, one memory";
+  EXPECT_NE(first->id(), second->id());
+}
+
+TEST_P(GivenBack, with_a_watch_that_never_begins_leaves_nothing) {
+  ResourcePool pool(context.get_executor(), config());
+  {
+    auto lease = run_in(context, hold(pool, "never watched"));
+    auto watch = lease->wait_revoked();
+    lease.reset();
+  }
+  expect_pool_works(context, pool);
+  EXPECT_EQ(pool.status().active_tasks, 0u);
+}
+
+asio::awaitable<void> call_when_time_is_up(ResourcePool& pool) {
+  auto lease = co_await pool.acquire_worker("late");
+  asio::steady_timer timer(co_await asio::this_coro::executor, 101ms);
+  asio::steady_timer soon(co_await asio::this_coro::executor, 5ms);
+  co_await soon.async_wait(asio::use_awaitable);  // the pool's alarm is set
+  std::this_thread::sleep_for(120ms);             // it and the timer ring in the same turn
+  co_await timer.async_wait(asio::use_awaitable);
+  auto call = lease.run<&heed>();
+  co_await std::move(call);
+}
+
+// What ended the lease has not been told yet when the call comes.
+TEST_P(GivenBack, a_call_that_comes_as_the_time_is_up_ends) {
+  ResourceConfig late = config();
+  late.worker_timeout = 100ms;
+  ResourcePool pool(context.get_executor(), late);
+  run_in(context, pool.warm_up(1));
+  const auto error = error_of<WorkerTimeoutError>(context, call_when_time_is_up(pool), 5s);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->evidence().time_limit, 100ms);
+  expect_pool_works(context, pool);
+}
+
 INSTANTIATE_TEST_SUITE_P(Isolation, GivenBack,
                          testing::Values(Isolation::process, Isolation::thread),
                          [](const auto& test) {

@@ -209,6 +209,7 @@ TEST(PoolHost, whose_forked_child_looks_at_the_pool) {
       faults += !throws_closed([&] { (void)lease->wait_revoked(); });
       faults += !throws_closed([&] { (void)lease->make_buffer<int>(1); });
       faults += !throws_closed([&] { lease->rethrow_cause(); });
+      faults += pool.load() != 0;
       faults += !lease->revoked() || lease->pid() != 0 || !lease->device().empty();
       return faults;
     });

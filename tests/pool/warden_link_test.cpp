@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <boost/asio/executor_work_guard.hpp>
+#include <thread>
 
 #include "tests/pool/pool_test_support.hpp"
 
@@ -78,6 +79,10 @@ class Link : public testing::Test, public LinkEvents {
       }
     }
     return std::pair(got, count);
+  }
+  bool is_open_again() {
+    const std::lock_guard lock(mutex);
+    return ends > 0 && link.is_open();
   }
   bool run_until(const std::function<bool()>& done) { return test::run_until(context, done); }
 
@@ -179,6 +184,27 @@ TEST_F(Link, the_death_of_the_process_is_the_end_though_another_holds_its_socket
   kill(process, SIGKILL);
   EXPECT_TRUE(run_until([&] { return ends == 1; }));
   EXPECT_EQ(reports.size(), 1u) << "the last report was read first";
+}
+
+// The handler of its process finds the end of the socket, too, and another warden follows at once.
+TEST_F(Link, an_end_that_is_seen_twice_does_not_end_the_link_to_the_next_warden) {
+  int pair[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+  following = os::UniqueFd(pair[0]);
+  const os::UniqueFd next_warden(pair[1]);
+  context.poll();  // both are listened to
+  std::unique_lock lock(mutex);
+  std::thread thread([this] { test::run_until(context, [this] { return is_open_again(); }); });
+  kill(process, SIGKILL);
+  siginfo_t info{};
+  waitid(P_PID, static_cast<id_t>(process), &info, WEXITED | WNOWAIT);
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // its handler waits for the mutex
+  warden_socket.reset();
+  lock.unlock();
+  thread.join();
+  const std::lock_guard again(mutex);
+  EXPECT_EQ(ends, 1);
+  EXPECT_TRUE(link.is_open());
 }
 
 }  // namespace

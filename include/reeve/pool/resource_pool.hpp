@@ -79,7 +79,8 @@ class TaskName {
 ///
 /// Lifetime: leases keep the pool's state alive. When the last handle goes, waiting acquires get
 ///           PoolClosedError, idle workers end at once, and leased ones when their lease ends. The
-///           pool never keeps an io_context running by itself, and survives its destruction.
+///           pool never keeps an io_context running by itself, and survives its destruction:
+///           leases are over then (WorkerLostError), acquires get PoolClosedError.
 /// Threads:  any; the io_context may run on several threads.
 /// Fork:     the child of a fork() has no part in the pool. What needs its lock or its workers
 ///           throws PoolClosedError at once, also when another thread held the lock at the fork;
@@ -107,8 +108,8 @@ class ResourcePool {
   boost::asio::awaitable<WorkerLease> acquire_worker(std::string_view task_id,
                                                      const AcquireOptions& options = {});
 
-  /// A lease if a worker is idle and nobody waits, else nothing (and one is being started, if the
-  /// pool may).
+  /// A lease if a worker that `options` allow is idle, else nothing (and one is being started, if
+  /// the pool may and nobody waits).
   std::optional<WorkerLease> try_acquire(std::string_view task_id,
                                          const AcquireOptions& options = {});
 
@@ -140,7 +141,8 @@ class ResourcePool {
 
   /// Threads: any, also while the pool is being shut down. Cost: a few loads, no lock.
   PoolHealth health() const noexcept;
-  /// Leases and waiting acquires: zero if nobody uses the pool now. Cost: a short lock.
+  /// Leases and waiting acquires: zero if nobody uses the pool now, and in the child of a fork().
+  /// Cost: a short lock.
   std::size_t load() const noexcept;
 
   Capabilities capabilities() const;

@@ -55,7 +55,8 @@ struct PoolStatus {
 /// Whether a pool can be expected to give workers.
 enum class PoolHealth {
   ready,
-  degraded,  ///< workers could not be started several times in a row; it tries again by itself
+  degraded,  ///< workers could not be started several times in a row, and none is idle; it tries
+             ///< again by itself
   stuck,     ///< every slot, replacements included, holds a worker that cannot be ended
   closed,    ///< shut down, or its execution context is gone
 };

@@ -19,9 +19,11 @@ namespace reeve {
 
 namespace detail {
 
+/// Waits until the lease is revoked and returns why; goes on waiting when it is given back.
+boost::asio::awaitable<std::exception_ptr> watch_scope(const WorkerLease& lease);
+
 /// Rethrows what ended a body that ran beside the watch over its lease.
-void finish_scope(const WorkerLease& lease, bool lease_ended_first,
-                  std::exception_ptr body_failure);
+void finish_scope(std::exception_ptr cause, std::exception_ptr body_failure);
 
 template <class Body>
 auto with_worker(ResourcePool pool, TaskName task, Body body)
@@ -32,15 +34,15 @@ auto with_worker(ResourcePool pool, TaskName task, Body body)
   WorkerLease lease = co_await pool.acquire_worker(task.view());
   auto group = asio::experimental::make_parallel_group(
       asio::co_spawn(executor, body(lease), asio::deferred),
-      asio::co_spawn(executor, lease.wait_revoked(), asio::deferred));
+      asio::co_spawn(executor, watch_scope(lease), asio::deferred));
   if constexpr (std::is_void_v<Result>) {
-    auto [order, failure, ignored] =
+    auto [order, failure, ignored, cause] =
         co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
-    finish_scope(lease, order[0] == 1, failure);
+    finish_scope(order[0] == 1 ? cause : nullptr, failure);
   } else {
-    auto [order, failure, result, ignored] =
+    auto [order, failure, result, ignored, cause] =
         co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
-    finish_scope(lease, order[0] == 1, failure);
+    finish_scope(order[0] == 1 ? cause : nullptr, failure);
     co_return std::move(result);
   }
 }
@@ -49,7 +51,7 @@ auto with_worker(ResourcePool pool, TaskName task, Body body)
 
 /// Acquires a worker, awaits `body(lease)` and returns its result. When the lease is revoked
 /// meanwhile, the body is cancelled (terminal) and the lease's cause is thrown, also if the body
-/// was not waiting for the worker.
+/// was not waiting for the worker. A body that gives its lease back (`discard`) goes on without.
 ///
 /// Threads:  the body runs on a strand over the calling coroutine's executor.
 /// Lifetime: the body is moved in and lives until it has ended; name a closure with captures first

@@ -3,6 +3,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
+#include <exception>
 #include <memory>
 #include <reeve/codec/task.hpp>
 #include <reeve/pool/errors.hpp>
@@ -18,11 +19,13 @@
 namespace reeve {
 
 class ResourcePool;
+class WorkerLease;
 
 namespace detail {
 class Core;
 struct Lease;
 class Call;
+boost::asio::awaitable<std::exception_ptr> watch_scope(const WorkerLease& lease);
 }  // namespace detail
 
 /// A lease of one worker: move-only, returned when it is destroyed. If a call is in flight then,
@@ -89,9 +92,9 @@ class [[nodiscard]] WorkerLease {
   ByteSize memory_usage() const;
   bool revoked() const noexcept;
 
-  /// Returns when the lease is revoked (at once if it is) or given back; one waits at a time. For
-  /// with_worker and for bodies that do other things while they hold a worker. Cancellation: throws
-  /// operation_aborted.
+  /// Returns when the lease is revoked (at once if it is) or given back, also if that was before
+  /// the wait began; one waits at a time. For bodies that do other things while they hold a worker.
+  /// Lifetime: this object may go meanwhile. Cancellation: throws operation_aborted.
   boost::asio::awaitable<void> wait_revoked();
 
   /// Throws why the lease was revoked; does nothing if it was not.
@@ -111,8 +114,10 @@ class [[nodiscard]] WorkerLease {
   friend class detail::Core;
   friend class detail::Call;
   friend class ResourcePool;
+  friend boost::asio::awaitable<std::exception_ptr> detail::watch_scope(const WorkerLease& lease);
   WorkerLease(detail::Core& core, detail::Lease& lease) noexcept : core_(&core), lease_(&lease) {}
   void reset() noexcept;
+  boost::asio::awaitable<std::exception_ptr> watch(bool scoped) const;
   std::span<std::byte> allocate(std::size_t bytes);
 
   detail::Core* core_;  // lives as long as a lease of it does
