@@ -8,8 +8,8 @@
 #include <reeve/process/init.hpp>
 
 #include "pool/core.hpp"
-#include "process/worker.hpp"
 #include "pool/lease_share.hpp"
+#include "process/worker.hpp"
 
 namespace reeve {
 
