@@ -51,7 +51,7 @@ Rounding rounding_of(const Amounts& amount, const Amounts& largest) {
 }  // namespace
 
 bool ReservationManager::can_use_index(const Request& request, Window window) const {
-  return !rule_ && hiding_ == 0 && window.start <= now() && request.affinity.empty() &&
+  return !rule_ && hiding_ == 0 && window.start <= at_ && request.affinity.empty() &&
          (hard_anti_live_ == 0 || request.label.empty()) &&
          (request.spread == Spread::any || request.spread_domain.empty()) &&
          request.spread != Spread::strict_pack && resources_.size() >= options_.index_from;

@@ -85,7 +85,7 @@ Amounts ReservationManager::peak(std::size_t resource, Window window) {
   for (auto slot : (*on_resource_)[resource]) {
     const Reservation& r = slots_[slot];
     if (hidden_[slot] == Seen::gone) continue;
-    Window w{r.started ? INT64_MIN : std::max(r.start, now()), r.overrun ? forever : r.end};
+    Window w{r.started ? INT64_MIN : std::max(r.start, at_), r.overrun ? forever : r.end};
     // A booking that starts late keeps its length.
     if (!r.started && r.end != forever) w.end = w.start + (r.end - r.start);
     if (w.start >= window.end || w.end <= window.start) continue;
@@ -114,7 +114,7 @@ bool ReservationManager::fits(std::size_t resource, const Amounts& amount, Windo
   const auto& account = ledger_.resources()[resource];
   if (!account.open || account.removed) return false;
   const Amounts wanted = amount + overlay_[resource];
-  if (window.start <= now() && bookings_on_[resource] == 0) {
+  if (window.start <= at_ && bookings_on_[resource] == 0) {
     Amounts free = account.free();
     for (auto slot : (*on_resource_)[resource]) {
       if (hiding_ == 0) break;

@@ -138,10 +138,10 @@ Result<Time> ReservationManager::earliest(const Request& request, Strategy strat
   if (auto ok = validate_request(request, strategy); !ok) return ok.refusal();
   for (const auto& id : without)
     if (!find(id)) return refuse_ended(id);
-  std::vector<Time> instants{std::max(request.not_before, now())};
+  std::vector<Time> instants{std::max(request.not_before, at_)};
   for (const auto& r : slots_) {
     if (terminal(r.state) || r.overrun || r.end == forever) continue;
-    const Time late = r.started ? 0 : std::max<Time>(0, now() - r.start);
+    const Time late = r.started ? 0 : std::max<Time>(0, at_ - r.start);
     if (r.end + late > instants[0]) instants.push_back(r.end + late);
   }
   std::sort(instants.begin(), instants.end());

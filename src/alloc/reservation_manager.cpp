@@ -103,7 +103,7 @@ Column ReservationManager::column_of(const Reservation& r) const {
 void ReservationManager::post(ReservationId id, const Line& line, const Amounts& delta) {
   const auto& r = slots_[id.slot];
   ledger_.post(id, static_cast<std::uint32_t>(line.resource), r.owner, r.quota, column_of(r), delta,
-               now());
+               at_);
   changed(static_cast<std::size_t>(line.resource));
 }
 
@@ -136,7 +136,6 @@ ReservationId ReservationManager::open_slot(std::string_view requester, const Re
   const ReservationId id{free_slots_.back(), slots_[free_slots_.back()].generation};
   free_slots_.pop_back();
   Reservation& r = slots_[id.slot];
-  const Time at = now();
   r.owner = intern_owner(requester);
   ++live_of_[r.owner];
   ++counts_.created;
@@ -145,10 +144,10 @@ ReservationId ReservationManager::open_slot(std::string_view requester, const Re
   r.priority = request.priority;
   r.identity = request.identity;
   r.state = State::held;
-  r.started = window.start <= at;
+  r.started = window.start <= at_;
   r.overrun = false;
-  r.created = at;
-  r.deadline = after(at, ttl);
+  r.created = at_;
+  r.deadline = after(at_, ttl);
   r.start = window.start;
   r.end = window.end;
   r.lines.assign(plan_.begin(), plan_.end());
@@ -212,7 +211,7 @@ bool ReservationManager::try_start(ReservationId id) {
   for (const auto& line : r.lines) overlay_[static_cast<std::size_t>(line.resource)] = {};
   if (!room) return false;
   for (const auto& line : r.lines) post(id, line, Amounts{} - line.amount);
-  const Time late = now() - r.start;
+  const Time late = at_ - r.start;
   if (r.end != forever && late > 0) r.end = after(r.end, late);
   for (std::size_t i = 0; i < r.lines.size(); ++i) {
     const auto at = r.lines[i].resource;
@@ -235,21 +234,21 @@ void ReservationManager::start_due() {
 }
 
 void ReservationManager::settle() {
-  const Time at = now();
+  at_ = now();
   bool any = false;
-  while (!timers_.empty() && timers_.front().at <= at) {
+  while (!timers_.empty() && timers_.front().at <= at_) {
     const Timer timer = timers_.front();
     std::pop_heap(timers_.begin(), timers_.end(), std::greater<>{});
     timers_.pop_back();
     Reservation& r = slots_[timer.id.slot];
     if (r.generation != timer.id.generation) continue;
     any = true;
-    if (timer.kind == at_deadline && r.state == State::held && r.deadline <= at) {
+    if (timer.kind == at_deadline && r.state == State::held && r.deadline <= at_) {
       finish(timer.id, State::expired);
       ++expired_;
     } else if (timer.kind == at_start && !r.started) {
       due_.push_back(timer.id);
-    } else if (timer.kind == at_end && r.started && r.end <= at) {
+    } else if (timer.kind == at_end && r.started && r.end <= at_) {
       r.overrun = true;
     }
   }
@@ -336,7 +335,7 @@ Result<ReservationId> ReservationManager::replace(std::span<const ReservationId>
 }
 
 ReservationManager::Window ReservationManager::window_of(const Request& request) const {
-  const Time start = std::max(request.not_before, now());
+  const Time start = std::max(request.not_before, at_);
   return {start, after(start, request.duration)};
 }
 

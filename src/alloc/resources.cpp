@@ -40,7 +40,7 @@ Result<ResourceId> ReservationManager::register_resource(Resource resource) {
   auto at = std::find(classes_.begin(), classes_.end(), resource.capabilities);
   class_of_.push_back(static_cast<std::uint32_t>(at - classes_.begin()));
   if (at == classes_.end()) classes_.push_back(resource.capabilities);
-  const auto id = ledger_.add_resource(resource.capacity, now());
+  const auto id = ledger_.add_resource(resource.capacity, at_);
   resource_ids_.emplace(resource.name, id);
   resources_.push_back(std::move(resource));
   on_resource_->add_list();
@@ -62,7 +62,7 @@ Result<void> ReservationManager::resize_resource(ResourceId id, const Amounts& c
   total_ = total;
   enlarge(capacity);
   resources_[at].capacity = capacity;
-  ledger_.set_capacity(static_cast<std::uint32_t>(at), capacity, now());
+  ledger_.set_capacity(static_cast<std::uint32_t>(at), capacity, at_);
   changed(at);
   start_due();
   return {};
@@ -72,7 +72,7 @@ Result<void> ReservationManager::drain_resource(ResourceId id) {
   settle();
   const auto at = static_cast<std::size_t>(id);
   if (at >= resources_.size() || ledger_.resources()[at].removed) return unknown(id);
-  if (ledger_.resources()[at].open) ledger_.set_open(static_cast<std::uint32_t>(at), false, now());
+  if (ledger_.resources()[at].open) ledger_.set_open(static_cast<std::uint32_t>(at), false, at_);
   changed(at);
   return {};
 }
@@ -81,7 +81,7 @@ Result<void> ReservationManager::resume_resource(ResourceId id) {
   settle();
   const auto at = static_cast<std::size_t>(id);
   if (at >= resources_.size() || ledger_.resources()[at].removed) return unknown(id);
-  if (!ledger_.resources()[at].open) ledger_.set_open(static_cast<std::uint32_t>(at), true, now());
+  if (!ledger_.resources()[at].open) ledger_.set_open(static_cast<std::uint32_t>(at), true, at_);
   changed(at);
   return {};
 }
@@ -94,7 +94,7 @@ Result<void> ReservationManager::remove_resource(ResourceId id) {
     return Refusal{.code = Code::in_use, .subject = resources_[at].name};
   total_ -= resources_[at].capacity;
   resources_[at].capacity = {};
-  ledger_.remove_resource(static_cast<std::uint32_t>(at), now());
+  ledger_.remove_resource(static_cast<std::uint32_t>(at), at_);
   resource_ids_.erase(resources_[at].name);
   changed(at);
   return {};

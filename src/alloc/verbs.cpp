@@ -38,12 +38,12 @@ Result<void> ReservationManager::do_extend(ReservationId id, Time by) {
   Reservation* r = live_record(id);
   if (!r) return refuse_ended(id);
   if (r->state == State::held) {
-    r->deadline = after(now(), by);
+    r->deadline = after(at_, by);
     add_timer({r->deadline, at_deadline, id});
     return {};
   }
   if (r->end == forever) return {};
-  const Window more{std::max(r->end, now()), after(std::max(r->end, now()), by)};
+  const Window more{std::max(r->end, at_), after(std::max(r->end, at_), by)};
   const ReservationId self[] = {id};
   look_at(self, Seen::gone);
   bool room = true;
@@ -135,7 +135,6 @@ Result<ReservationId> ReservationManager::do_replace(std::span<const Reservation
   std::vector<ReservationId> gone(victims.begin(), victims.end());
   gone.insert(gone.end(), released.begin(), released.end());
   const Window window = window_of(request);
-  // From here on the clock is not looked at: what fits by this plan is what is made.
   auto lines = plan_in(request, strategy, gone, shrunk, window);
   if (!lines) return lines.refusal();
   for (const auto& v : victims)

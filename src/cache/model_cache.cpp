@@ -66,13 +66,14 @@ awaitable<Core::Value> Core::get_or_create(std::string_view id, Loader loader,
 bool Core::remove(std::string_view id) {
   Value unloaded;
   const std::lock_guard lock(impl_->mutex);
-  if (const auto at = impl_->flights.find(id); at != impl_->flights.end()) {
-    at->second->kept = false;
-    impl_->flights.erase(at);
-    return true;
+  const auto flight = impl_->flights.find(id);
+  const bool loading = flight != impl_->flights.end();
+  if (loading) {
+    flight->second->kept = false;
+    impl_->flights.erase(flight);
   }
-  const auto at = impl_->entries.find(id);
-  if (at == impl_->entries.end()) return false;
+  const auto at = impl_->entries.find(id);  // put while the load is under way
+  if (at == impl_->entries.end()) return loading;
   unloaded = impl_->drop(at);
   ++impl_->counters.removed;
   return true;

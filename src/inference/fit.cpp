@@ -14,6 +14,7 @@
 #include <reeve/mcmc/smc.hpp>
 
 #include "inference/checkpoint.hpp"
+#include "inference/climb.hpp"
 #include "inference/standard.hpp"
 
 namespace reeve::inference {
@@ -300,9 +301,9 @@ bool is_behind(const Fit& fit, double highest, double margin) {
 
 namespace {
 
-// With priors that integrate to one, no marginal likelihood exceeds the largest likelihood: that
-// holds for chains that disagree, too, whose marginal likelihood by bridge sampling may not.
-bool cannot_matter(const LinkData& data, const Fit& fit, double highest) {
+// With priors that integrate to one, no marginal likelihood exceeds the largest likelihood. Chains
+// that agree have been near it; those that disagree need not: it is climbed to.
+bool cannot_matter(const LinkData& data, Fit& fit, double highest) {
   if (!std::isfinite(highest)) return false;
   const mcmc::Run& run = *fit.run;
   std::vector<double> theta(run.density().parameters().size());
@@ -312,8 +313,12 @@ bool cannot_matter(const LinkData& data, const Fit& fit, double highest) {
       for (std::size_t p = 0; p < theta.size(); ++p) theta[p] = run.values(p)[c][i];
       largest = std::max(largest, run.density().model().evaluate(theta, {}));
     }
-  return std::isfinite(largest) &&
-         largest + log_jacobian(data, fit) + log_weight(fit) < highest - left_out_margin;
+  const double limit = highest - left_out_margin - log_jacobian(data, fit) - log_weight(fit);
+  if (!std::isfinite(largest) || !(largest < limit)) return false;
+  if (run.diagnostics().max_rhat <= loose_checks().rhat_limit) return true;
+  if (!fit.climbed) fit.highest_likelihood = highest_likelihood(run.density());
+  fit.climbed = true;
+  return fit.highest_likelihood && *fit.highest_likelihood < limit;
 }
 
 }  // namespace

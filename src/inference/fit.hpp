@@ -48,6 +48,8 @@ struct Fit {
   mcmc::LogMarginal of_data;       ///< of the data as they are: comparable between mechanisms
   bool dominated = false;          ///< its probability is below 1e-4, whatever its error
   bool left_out = false;  ///< failed its checks, and is so far behind that it does not matter
+  bool climbed = false;   ///< `highest_likelihood` was asked for
+  std::optional<double> highest_likelihood;  ///< climb.hpp
   std::string method = "nuts";
   int rounds = 0;
   double seconds = 0;
@@ -74,7 +76,8 @@ LinkReport infer_watched(const LinkData& data, const std::vector<Mechanism>& can
 /// Judges the fits by each other. A mechanism that may matter must pass strict checks; for one that
 /// has next to no probability it is enough that its chains agree, as its marginal likelihood is all
 /// that is used. What "highest" means is said by fits that hold alone: chains that disagree say
-/// nothing. A fit that failed is left out when even its largest likelihood is too far behind.
+/// nothing. A fit that failed is left out when even its largest likelihood is too far behind: the
+/// largest of its draws when its chains agree, otherwise the highest that climbs find (climb.hpp).
 void assess(const LinkData& data, std::vector<Fit>& fits);
 
 /// Log of the prior weight, and of the prior weight times the marginal likelihood.

@@ -18,66 +18,71 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
-// The cells of one record; a cell in double quotes may hold commas, doubled quotes and line ends.
-struct Record {
-  std::vector<std::string> cells{1};
-  bool open = false;   ///< a quote is not closed yet
-  bool after = false;  ///< something follows a closing quote
-};
-Record record_of(std::string_view line) {
-  Record record;
-  std::vector<std::string>& cells = record.cells;
-  bool quoted = false;
-  bool was_quoted = false;
-  const auto close = [&] {
-    if (!was_quoted) cells.back() = std::string(trimmed(cells.back()));
-    was_quoted = false;
-  };
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    const char c = line[i];
-    if (quoted && c == '"' && i + 1 < line.size() && line[i + 1] == '"') {
-      cells.back() += c;
-      ++i;
-    } else if (c == '"' && (quoted || trimmed(cells.back()).empty())) {
-      if (!quoted) cells.back().clear();
-      quoted = !quoted;
-      was_quoted = true;
-    } else if (c == ',' && !quoted) {
-      close();
-      cells.emplace_back();
-    } else if (!was_quoted || quoted) {
-      cells.back() += c;
-    } else if (c != ' ' && c != '\t') {
-      record.after = true;
+// The cells of one record, line by line; a cell in double quotes may hold commas, doubled quotes
+// and line ends.
+class Record {
+ public:
+  void add(std::string_view line) {
+    const std::size_t blanks = line.find_last_not_of(" \t\r") + 1;  // behind the last cell
+    for (std::size_t i = 0; i < line.size(); ++i) {
+      const char c = line[i];
+      if (i >= blanks && !quoted_) break;
+      if (quoted_ && c == '"' && i + 1 < line.size() && line[i + 1] == '"') {
+        cells_.back() += c;
+        ++i;
+      } else if (c == '"' && (quoted_ || trimmed(cells_.back()).empty())) {
+        if (!quoted_) cells_.back().clear();
+        quoted_ = !quoted_;
+        was_quoted_ = true;
+      } else if (c == ',' && !quoted_) {
+        close();
+        cells_.emplace_back();
+      } else if (!was_quoted_ || quoted_) {
+        cells_.back() += c;
+      } else if (c != ' ' && c != '\t') {
+        after_ = true;
+      }
     }
   }
-  record.open = quoted;
-  close();
-  return record;
-}
+  void end_line() { cells_.back() += '\n'; }
+  bool open() const noexcept { return quoted_; }  ///< a quote is not closed yet
+  bool after() const noexcept { return after_; }  ///< something follows a closing quote
+  std::vector<std::string> cells() && {
+    close();
+    return std::move(cells_);
+  }
+
+ private:
+  void close() {
+    if (!was_quoted_) cells_.back() = std::string(trimmed(cells_.back()));
+    was_quoted_ = false;
+  }
+
+  std::vector<std::string> cells_{1};
+  bool quoted_ = false, was_quoted_ = false, after_ = false;
+};
 
 // Reads on while a quoted cell goes over the line's end.
 std::vector<std::string> whole_record(std::istream& in, std::string& line, const std::string& file,
                                       std::size_t& number) {
   const std::size_t first = number;
-  Record record = record_of(trimmed(line));
-  while (record.open) {
-    std::string more;
-    if (!std::getline(in, more))
+  Record record;
+  record.add(line);
+  while (record.open()) {
+    if (!std::getline(in, line))
       throw ConfigError(
           fmt::format("{}:{}: a quoted cell is not closed; close it, or double a "
                       "quote that is meant",
                       file, first));
     ++number;
-    line += '\n';
-    line += more;
-    if (more.find('"') != std::string::npos) record = record_of(trimmed(line));
+    record.end_line();
+    record.add(line);
   }
-  if (record.after)
+  if (record.after())
     throw ConfigError(
         fmt::format("{}:{}: a cell goes on after its closing quote; double a quote that is meant",
                     file, first));
-  return std::move(record.cells);
+  return std::move(record).cells();
 }
 
 }  // namespace

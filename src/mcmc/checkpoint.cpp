@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <optional>
 
 namespace reeve::mcmc {
 namespace {
@@ -24,6 +25,33 @@ void visit_options(Archive& a, SampleOptions& o) {
   a(o.checks.rhat_limit), a(o.checks.ess_per_chain), a(o.checks.divergent_fraction),
       a(o.checks.e_bfmi);
   a(o.checks.max_depth_fraction);
+}
+
+// The first option that differs, by its value and the other's.
+std::optional<std::string> difference(const SampleOptions& made, const SampleOptions& now) {
+  std::optional<std::string> found;
+  const auto same = [&](const char* name, auto a, auto b) {
+    if (!found && a != b) found = fmt::format("{} = {}, and now it is {}", name, a, b);
+  };
+  same("algorithm", static_cast<int>(made.algorithm), static_cast<int>(now.algorithm));
+  same("metric", static_cast<int>(made.metric), static_cast<int>(now.metric));
+  same("adaptation", static_cast<int>(made.adaptation), static_cast<int>(now.adaptation));
+  same("chains", made.chains, now.chains);
+  same("warmup", made.warmup, now.warmup);
+  same("draws", made.draws, now.draws);
+  same("seed", made.seed, now.seed);
+  same("target_accept", made.target_accept, now.target_accept);
+  same("max_depth", made.max_depth, now.max_depth);
+  same("leapfrogs", made.leapfrogs, now.leapfrogs);
+  same("init_radius", made.init_radius, now.init_radius);
+  same("target_ess", made.target_ess, now.target_ess);
+  const Checks &a = made.checks, &b = now.checks;
+  same("checks.rhat_limit", a.rhat_limit, b.rhat_limit);
+  same("checks.ess_per_chain", a.ess_per_chain, b.ess_per_chain);
+  same("checks.divergent_fraction", a.divergent_fraction, b.divergent_fraction);
+  same("checks.e_bfmi", a.e_bfmi, b.e_bfmi);
+  same("checks.max_depth_fraction", a.max_depth_fraction, b.max_depth_fraction);
+  return found;
 }
 
 }  // namespace
@@ -84,6 +112,10 @@ Run sample_resumable(const Density& density, const SampleOptions& options, const
   if (std::ifstream file(path, std::ios::binary); file) {
     const std::string bytes{std::istreambuf_iterator<char>(file), {}};
     sampler = Sampler::resume(density, bytes);
+    if (const auto other = difference(sampler.options(), options))
+      throw ConfigError(fmt::format(
+          "the checkpoint {} was made with {}; use the same options, or remove it to start anew",
+          path, *other));
   }
   while (!sampler.advance(stop, every)) {
     replace_file(path, sampler.checkpoint());

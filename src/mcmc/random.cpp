@@ -96,6 +96,7 @@ double Random::beta(double a, double b) noexcept {
 }
 
 double Random::poisson(double mean) noexcept {
+  if (!(mean < INFINITY)) return mean;
   double count = 0;
   // Halve large means by the gamma-binomial identity until direct counting is cheap.
   while (mean > 30) {

@@ -49,6 +49,7 @@ struct Lease {
   bool submitted = false;
   bool replied = false;
   std::int64_t sent_at = 0;
+  std::int64_t call_began = 0;     // of a call with a deadline of its own
   std::int64_t call_deadline = 0;  // tighter than the lease's, or 0
   std::int64_t soft_deadline = process::never;
   int pid = 0;
@@ -244,6 +245,9 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   // core_evidence.cpp
   std::shared_ptr<Evidence> evidence_of(std::uint32_t slot, const Death& death) const;
   std::shared_ptr<Evidence> evidence_so_far(std::uint32_t slot, Cause cause) const;
+  Cause explain_crash(const Slot& slot, const Death& death, Evidence& evidence,
+                      std::string& reason) const;
+  ByteSize memory_limit_of(const Lease& lease) const noexcept;
 
   // core_workers.cpp
   void set_state(Slot& slot, WorkerState state) noexcept {
@@ -314,6 +318,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void note_pool(EventKind kind, std::uint64_t limit = 0, std::uint64_t observed = 0) noexcept;
 
   std::int64_t watch_lease(std::uint32_t slot, std::int64_t now);
+  void arm_memory(const Lease& lease);  // core_alarm.cpp
   std::size_t wanted_workers() const noexcept;
 
   // core_shutdown.cpp

@@ -94,6 +94,7 @@ std::int64_t Core::tick(std::int64_t now) {
     const bool watched = slot.lease != nullptr || slot.initializing;
     if (watched && !backend_->watches()) next = std::min(next, watch_lease(number, now));
     if (slot.lease != nullptr && slot.lease->soft_deadline != never) {
+      if (slot.lease->rehiring && slot.lease->soft_deadline <= now) continue;  // submit() tells it
       if (slot.lease->soft_deadline > now) {
         next = std::min(next, slot.lease->soft_deadline);
       } else {
@@ -116,6 +117,19 @@ std::int64_t Core::watch_lease(std::uint32_t number, std::int64_t now) {
     backend_->kill(number, slots_[number].incarnation, Cause::timeout);
   }
   return never;
+}
+
+// The memory of this call, for the watch, which sees the whole tree and shared mappings, too. Where
+// the kernel holds it, the kernel comes first, and what its refusal may use is allowed.
+void Core::arm_memory(const Lease& lease) {
+  if (lease.call_memory == 0_B || !config_.watch_memory || !backend_->watches()) return;
+  process::BoardSlot& cell = *slots_[lease.slot].cell;
+  const std::uint64_t reserve = config_.hard_memory ? process::refusal_reserve : 0;
+  const std::uint64_t limit =
+      std::min(config_.worker_memory.bytes(), lease.call_memory.bytes() + reserve);
+  cell.memory_limit.store(limit, std::memory_order_seq_cst);
+  const std::int64_t due = now_ns() + process::look_interval_ns(cell.memory_used.load(), limit);
+  if (!backend_->watch(due)) need_alarm(due);
 }
 
 std::size_t Core::wanted_workers() const noexcept {

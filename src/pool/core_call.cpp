@@ -93,12 +93,14 @@ void Core::end_call(Lease& lease) noexcept {
 // Tighter limits of this call go to the cell before the call does.
 void Core::arm_call(Lease& lease, const RunLimits& limits) {
   lease.soft_deadline = never;
+  lease.call_deadline = 0;
   if (!limits.timeout && !limits.soft_timeout) return;
   const std::int64_t now = now_ns();
   if (limits.timeout) {
     const std::int64_t due = std::min(lease.deadline, later(now, *limits.timeout));
     process::BoardSlot& cell = *slots_[lease.slot].cell;
     cell.deadline.store(due, std::memory_order_seq_cst);
+    lease.call_began = now;
     lease.call_deadline = due;
     if (!backend_->watch(due)) need_alarm(due);
   }
@@ -115,6 +117,8 @@ void Core::disarm_call(Lease& lease) {
   if (lease.call_deadline != 0) cell.deadline.store(lease.deadline, std::memory_order_seq_cst);
   lease.call_deadline = 0;
   lease.soft_deadline = never;
+  if (lease.call_memory > 0_B && config_.watch_memory)
+    cell.memory_limit.store(config_.worker_memory.bytes(), std::memory_order_seq_cst);
   std::uint64_t word = cell.word.load(std::memory_order_seq_cst);
   while (LeaseWord(word).cause() == Cause::active &&
          !cell.word.compare_exchange_weak(word, LeaseWord(word).next_epoch().bits())) {
@@ -132,7 +136,10 @@ void Core::submit(Lease& lease) {
     lease.port = slot.port;
     lease.pid = slot.pid;
   }
-  slot.port->submit(*lease.call_task, lease.task, lease.call_limit, lease.stop_asked);
+  arm_memory(lease);
+  // A soft limit may have passed while the next worker set itself up.
+  const bool late = lease.soft_deadline != never && lease.soft_deadline <= now_ns();
+  slot.port->submit(*lease.call_task, lease.task, lease.call_limit, lease.stop_asked || late);
   busy_.push_back(lease.slot);
   lease.sent_at = clock_.now();
   look_out(lease.sent_at);

@@ -17,7 +17,24 @@ void put_gpu_memory(Evidence& evidence, const Lease& lease, ByteSize limit) {
   evidence.mechanism = "nvml";
 }
 
+// A limit of the call's own counts from the call, any other from the grant.
+void put_time(Evidence& evidence, const Lease* lease, std::int64_t from, std::int64_t deadline,
+              std::int64_t decided) {
+  const bool own = lease != nullptr && deadline == lease->call_deadline &&
+                   lease->call_deadline < lease->deadline;
+  if (own) from = lease->call_began;
+  evidence.elapsed = std::chrono::nanoseconds(decided - from);
+  evidence.time_limit = std::chrono::nanoseconds(deadline - from);
+  evidence.mechanism = "deadline";
+}
+
 }  // namespace
+
+// Of the call in flight, or, without one of its own, the pool's.
+ByteSize Core::memory_limit_of(const Lease& lease) const noexcept {
+  const bool in_call = lease.calling && lease.submitted && !lease.replied;
+  return in_call && lease.call_memory > 0_B ? lease.call_memory : config_.worker_memory;
+}
 
 std::shared_ptr<Evidence> Core::evidence_of(std::uint32_t number, const Death& death) const {
   const Slot& slot = slots_[number];
@@ -36,10 +53,12 @@ std::shared_ptr<Evidence> Core::evidence_of(std::uint32_t number, const Death& d
   evidence->output_tail = death.tail;
   evidence->pid = slot.pid;
   if (death.cause == Cause::timeout) {
-    evidence->time_limit = std::chrono::nanoseconds(static_cast<std::int64_t>(death.limit) - from);
-    evidence->mechanism = "deadline";
+    const std::int64_t deadline =
+        death.limit != 0 ? static_cast<std::int64_t>(death.limit) : slot.cell->deadline.load();
+    put_time(*evidence, slot.lease, from, deadline, decided);
   } else if (death.cause == Cause::memory) {
-    evidence->memory_limit = ByteSize{death.limit};
+    const bool own = slot.lease != nullptr && death.limit < config_.worker_memory.bytes();
+    evidence->memory_limit = own ? memory_limit_of(*slot.lease) : ByteSize{death.limit};
     evidence->memory_observed = ByteSize{death.observed};
     evidence->memory_peak = ByteSize{std::max(death.peak, death.observed)};
     evidence->mechanism = "resident memory";
@@ -49,6 +68,34 @@ std::shared_ptr<Evidence> Core::evidence_of(std::uint32_t number, const Death& d
   return evidence;
 }
 
+// Of a worker that nobody ended: what it died of, as far as its own notes tell.
+Cause Core::explain_crash(const Slot& slot, const Death& death, Evidence& evidence,
+                          std::string& reason) const {
+  const process::CrashNote crash = slot.port->crash_note();
+  const ByteSize limit = memory_limit_of(*slot.lease);
+  evidence.fault_address = crash.address;
+  const bool nearly_all =
+      config_.hard_memory && crash.data_bytes > limit.bytes() - limit.bytes() / 16;
+  if (crash.memory_refused || (crash.signal != 0 && nearly_all)) {
+    evidence.memory_limit = limit;
+    evidence.memory_observed = ByteSize{crash.data_bytes};
+    evidence.memory_peak = std::max(evidence.memory_peak, evidence.memory_observed);
+    evidence.mechanism = "rlimit_data";
+    if (crash.null_pointer) reason = refused_malloc_text;
+    return Cause::memory;
+  }
+  if (death.by_signal && death.status == 9 && crash.signal == 0) {
+    reason = "it was killed from outside (SIGKILL)";
+    return Cause::lost;
+  }
+  if (crash.stack_overflow) {
+    reason = "stack overflow";
+  } else if (crash.null_pointer) {
+    reason = null_pointer_text(ByteSize{crash.data_bytes}, limit);
+  }
+  return Cause::crashed;
+}
+
 // Before its death is known.
 std::shared_ptr<Evidence> Core::evidence_so_far(std::uint32_t number, Cause cause) const {
   const Slot& slot = slots_[number];
@@ -56,11 +103,9 @@ std::shared_ptr<Evidence> Core::evidence_so_far(std::uint32_t number, Cause caus
   evidence->elapsed = std::chrono::nanoseconds(now_ns() - slot.lease->granted_at);
   evidence->pid = slot.pid;
   if (cause == Cause::timeout) {
-    evidence->time_limit =
-        std::chrono::nanoseconds(slot.cell->deadline.load() - slot.lease->granted_at);
-    evidence->mechanism = "deadline";
+    put_time(*evidence, slot.lease, slot.lease->granted_at, slot.cell->deadline.load(), now_ns());
   } else if (cause == Cause::memory) {
-    evidence->memory_limit = config_.worker_memory;
+    evidence->memory_limit = memory_limit_of(*slot.lease);
     evidence->memory_observed = ByteSize{slot.cell->memory_used.load()};
     evidence->memory_peak = ByteSize{slot.cell->memory_peak.load()};
     evidence->mechanism = "resident memory";

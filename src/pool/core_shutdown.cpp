@@ -49,7 +49,6 @@ boost::asio::awaitable<void> Core::resize([[maybe_unused]] std::shared_ptr<Core>
   if (const auto fault = find_fault(wanted)) throw ConfigError(*fault);
   const std::lock_guard lock(mutex_);
   check_open();
-  check_starts();
   note_pool(EventKind::resize, max_workers, max_workers_);
   max_workers_ = max_workers;
   count_quarantined(0);

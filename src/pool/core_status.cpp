@@ -93,17 +93,24 @@ ByteSize Core::memory_usage(const Lease& lease) const {
   {
     const std::lock_guard lock(mutex_);
     if (lease.failure != nullptr || detached_) return {};
-    pid = slots_[lease.slot].pid;
+    const Slot& slot = slots_[lease.slot];
+    pid = slot.pid;
+    if (pid == 0) return ByteSize{slot.port != nullptr ? slot.port->memory_used() : 0};
   }
-  std::uint64_t own = 0, shared = 0;
-  if (pid != 0) process::memory_of(pid, own, shared);
-  return ByteSize{own};
+  std::vector<int> tree{pid};  // files are read outside of the lock
+  process::list_descendants(pid, tree);
+  std::uint64_t sum = 0;
+  for (const int member : tree) {
+    std::uint64_t own = 0, shared = 0;
+    if (process::memory_of(member, own, shared)) sum += own;
+  }
+  return ByteSize{sum};
 }
 
 std::string_view Core::device_of(const Lease& lease) const {
   if (foreign()) return {};
-  const std::lock_guard lock(mutex_);
-  return slots_[lease.slot].device;
+  // Not the slot's own copy: slots move when there are more of them.
+  return config_.devices[lease.slot % config_.devices.size()];
 }
 
 WorkerId Core::id_of(const Lease& lease) const {

@@ -254,30 +254,7 @@ void Core::on_died(std::uint32_t number, std::uint64_t incarnation, Death death)
     }
     auto evidence = evidence_of(number, death);
     std::string reason = death.reason;
-    const process::CrashNote crash = slot.port->crash_note();
-    if (death.cause == Cause::none) {
-      const std::uint64_t limit = config_.worker_memory.bytes();
-      evidence->fault_address = crash.address;
-      const bool out_of_memory =
-          crash.memory_refused ||
-          (crash.signal != 0 && config_.hard_memory && crash.data_bytes > limit - limit / 16);
-      death.cause = out_of_memory                                               ? Cause::memory
-                    : death.by_signal && death.status == 9 && crash.signal == 0 ? Cause::lost
-                                                                                : Cause::crashed;
-      if (out_of_memory) {
-        evidence->memory_limit = config_.worker_memory;
-        evidence->memory_observed = ByteSize{crash.data_bytes};
-        evidence->memory_peak = std::max(evidence->memory_peak, evidence->memory_observed);
-        evidence->mechanism = "rlimit_data";
-        if (crash.null_pointer) reason = refused_malloc_text;
-      } else if (death.cause == Cause::lost) {
-        reason = "it was killed from outside (SIGKILL)";
-      } else if (crash.stack_overflow) {
-        reason = "stack overflow";
-      } else if (crash.null_pointer) {
-        reason = null_pointer_text(ByteSize{crash.data_bytes}, config_.worker_memory);
-      }
-    }
+    if (death.cause == Cause::none) death.cause = explain_crash(slot, death, *evidence, reason);
     revoke(number, death.cause, std::move(evidence), std::move(reason));
   }
   if (slot.announced) {

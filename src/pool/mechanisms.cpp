@@ -50,7 +50,7 @@ std::int64_t spin_ns(const ResourceConfig& config) {
 process::WorkerSettings worker_settings(const ResourceConfig& config, std::size_t text_bytes) {
   process::WorkerSettings settings;
   settings.data_limit = config.hard_memory && !sanitized ? config.worker_memory.bytes() : 0;
-  settings.data_reserve = (16_MiB).bytes();
+  settings.data_reserve = process::refusal_reserve;
   settings.channel_bytes = process::channel_header_bytes + config.message_max.bytes() / 4096 * 4096;
   const ByteSize growth = config.recycle.growth_max;
   settings.growth_max = (growth > 0_B ? growth : config.worker_memory / 2).bytes();

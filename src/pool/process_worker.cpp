@@ -39,6 +39,9 @@ std::span<std::byte> ProcessWorker::allocate(std::size_t bytes) {
   constexpr std::size_t alignment = codec::area_alignment;
   const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
   if (rounded < bytes) throw std::bad_alloc();
+  if (rounded > channel_.area().size() - kept_) {  // their sum may be small again
+    process::throw_too_large("the buffers", bytes, kept_, channel_.area().size());
+  }
   const std::span<std::byte> area = channel_.reserve(kept_ + rounded);
   const std::span<std::byte> block = area.subspan(kept_, bytes);
   kept_ += rounded;
@@ -112,9 +115,16 @@ process::CrashNote ProcessWorker::crash_note() const noexcept {
   ChannelHeader& header = channel_.header();
   process::CrashNote note;
   note.signal = static_cast<int>(header.crash_signal.load(std::memory_order_acquire));
-  note.memory_refused = header.memory_flag.load(std::memory_order_relaxed) != 0;
   if (note.signal == 0) return note;
-  if (data_limited_) note.data_bytes = header.data_bytes;
+  if (data_limited_) {
+    // A refusal that the task survived explains no later end, unless that is the abort() after an
+    // exception that nobody caught.
+    const std::uint32_t refusal = header.memory_flag.load(std::memory_order_relaxed);
+    const bool aborted = refusal == process::new_refused && note.signal == SIGABRT;
+    note.memory_refused = aborted || refusal == process::refused_null_used;
+    note.data_bytes =
+        aborted ? header.memory_used.load(std::memory_order_relaxed) : header.data_bytes;
+  }
   note.address = header.crash_address;
   const std::uint64_t stack = header.crash_stack;
   const std::uint64_t distance = note.address > stack ? note.address - stack : stack - note.address;

@@ -138,7 +138,7 @@ class ThreadWorker final : public Worker, public process::TaskContext {
         "make_buffer is for process workers; a thread worker reads the program's memory anyway");
   }
   void end_lease() noexcept override {}
-  std::uint64_t memory_used() const noexcept { return memory_.used(); }
+  std::uint64_t memory_used() const noexcept override { return memory_.used(); }
 
   // TaskContext
   bool stop_requested() const noexcept override { return stop_.load(std::memory_order_relaxed); }

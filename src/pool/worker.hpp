@@ -50,6 +50,8 @@ class Worker {
   virtual process::CrashNote crash_note() const noexcept = 0;
   /// True if the task reported since the last call.
   virtual bool take_progress(Progress& progress) = 0;
+  /// What a thread worker has taken of this_worker::memory(); 0 for a process.
+  virtual std::uint64_t memory_used() const noexcept { return 0; }
   /// The window that both sides map, for views built in place; empty for thread workers.
   virtual std::span<const std::byte> window() const noexcept = 0;
   /// A block in the window that stays until the lease ends.

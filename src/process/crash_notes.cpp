@@ -39,7 +39,7 @@ void on_crash(int number, siginfo_t* info, void* context) {
 #endif
     notes->data_bytes = os::vm_data_self();
     if (follows_a_refusal(number, *info, error)) {
-      notes->memory_flag.store(1, std::memory_order_relaxed);
+      notes->memory_flag.store(refused_null_used, std::memory_order_relaxed);
     }
     notes->crash_signal.store(static_cast<std::uint32_t>(number), std::memory_order_release);
   }

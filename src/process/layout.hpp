@@ -80,6 +80,9 @@ struct alignas(128) BoardSlot {
   std::atomic<std::uint32_t> descendants;
 };
 
+/// What a worker may use beyond its limit to tell that it was refused memory.
+inline constexpr std::uint64_t refusal_reserve = 16u << 20;
+
 /// Settings of a pool's workers, written once before the warden starts.
 struct WorkerSettings {
   std::uint64_t data_limit = 0;     // RLIMIT_DATA soft; 0: not set
@@ -124,6 +127,9 @@ inline void pause() noexcept {
 #endif
 }
 
+/// How soon the watch must look again at a tree that used `used` of `limit` bytes.
+std::int64_t look_interval_ns(std::uint64_t used, std::uint64_t limit);
+
 struct HubPage {
   std::atomic<std::uint32_t> program_sleeps;  // 1: ring the bell when a reply is ready
 };
@@ -140,6 +146,13 @@ enum Dirt : std::uint32_t {
   memory_grown = 8,
   memory_refused = 16,
   stream_broken = 32
+};
+
+/// What the kernel refused the worker, and what came of it.
+enum Refusal : std::uint32_t {
+  nothing_refused,
+  new_refused,       // an allocation; the task may live on with that
+  refused_null_used  // the null pointer that malloc returned was used: it died of it
 };
 
 inline constexpr std::size_t note_bytes = 120;
@@ -165,7 +178,7 @@ struct ChannelHeader {
   std::uint64_t reply_offset;        // from the start of the area
   std::uint64_t reply_bytes;
   std::uint32_t dirt;
-  std::atomic<std::uint32_t> memory_flag;   // an allocation was refused
+  std::atomic<std::uint32_t> memory_flag;   // Refusal, of this call
   std::atomic<std::uint64_t> memory_used;   // VmData at that moment
   std::uint64_t data_bytes;                 // VmData when last measured
   std::atomic<std::uint32_t> crash_signal;  // set by the worker's own handler as it dies

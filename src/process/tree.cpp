@@ -123,13 +123,16 @@ unsigned kill_tree(pid_t root) {
   return killed;
 }
 
-unsigned kill_orphans(const std::vector<pid_t>& known) {
+unsigned kill_orphans(const std::vector<pid_t>& known, std::vector<pid_t>* signalled) {
   std::vector<pid_t> children;
   list_children(getpid(), children);
   unsigned killed = 0;
   for (const pid_t child : children) {
     if (std::find(known.begin(), known.end(), child) != known.end()) continue;
     killed += kill_tree(child) + 1;
+    if (signalled == nullptr) continue;
+    if (std::find(signalled->begin(), signalled->end(), child) == signalled->end())
+      signalled->push_back(child);
   }
   return killed;
 }
@@ -174,15 +177,15 @@ std::int64_t cpu_time_of(pid_t pid) {
   return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
 
-std::uint64_t proportional_set(pid_t pid) {
+std::optional<std::uint64_t> proportional_set(pid_t pid) {
   char path[48];
   char text[4096];
   std::snprintf(path, sizeof path, "/proc/%d/smaps_rollup", pid);
-  if (read_file(path, text, sizeof text) == 0) return 0;
+  if (read_file(path, text, sizeof text) == 0) return std::nullopt;
   unsigned long long kibibytes = 0;
   const char* line = std::strstr(text, "\nPss:");
-  if (line == nullptr || std::sscanf(line, "\nPss: %llu", &kibibytes) != 1) return 0;
-  return kibibytes * 1024;
+  if (line == nullptr || std::sscanf(line, "\nPss: %llu", &kibibytes) != 1) return std::nullopt;
+  return std::uint64_t{kibibytes} * 1024;
 }
 
 }  // namespace reeve::process

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,8 @@ void list_children(pid_t parent, pid_t thread, std::vector<pid_t>& result);
 unsigned kill_tree(pid_t root);
 
 /// Kills children of this process that `known` does not name: orphans whose worker has died.
-/// Returns how many.
-unsigned kill_orphans(const std::vector<pid_t>& known);
+/// Returns how many; `signalled`, if given, gets those that it does not name yet.
+unsigned kill_orphans(const std::vector<pid_t>& known, std::vector<pid_t>* signalled = nullptr);
 
 /// Writes `text` to an existing file, such as one of a cgroup; false when that failed.
 bool write_text(const std::string& path, const std::string& text);
@@ -40,6 +41,8 @@ bool memory_of(pid_t pid, std::uint64_t& private_bytes, std::uint64_t& shared_by
 std::int64_t cpu_time_of(pid_t pid);
 
 /// Proportional set size from smaps_rollup: slow (milliseconds per GiB), exact about shared pages.
-std::uint64_t proportional_set(pid_t pid);
+/// Nothing when the process is gone, or not for us to read: it is not dumpable, and we are not
+/// root.
+std::optional<std::uint64_t> proportional_set(pid_t pid);
 
 }  // namespace reeve::process

@@ -25,6 +25,7 @@ struct Ward {
   std::int64_t next_close_look = 0;
   std::int64_t next_look = 0;
   std::int64_t look_interval = 0;
+  std::uint64_t looked_for = 0;  // the limit that the last look was for: a call may have its own
   unsigned looks = 0;
   bool had_children = false;
   Cause killed_for = Cause::none;
@@ -83,7 +84,9 @@ class Warden {
   std::int64_t look_at(std::uint32_t slot, std::int64_t now);
   bool over_memory(std::uint32_t slot, std::uint64_t limit);
   std::uint64_t measure(Ward& ward, std::uint32_t& descendants);
-  static std::uint64_t look_closely(Ward& ward, std::uint64_t used, std::uint64_t limit);
+  std::uint64_t measure_worker(Ward& ward) const;
+  std::uint64_t measure_descendant(pid_t pid) const;
+  std::uint64_t look_closely(Ward& ward, std::uint64_t used, std::uint64_t limit) const;
   static bool has_children(Ward& ward);
   void arm(std::int64_t when);
 
@@ -94,7 +97,7 @@ class Warden {
             std::uint64_t peak);
   void read_output(Ward& ward);
   bool orphans_left();
-  void abandon_orphans();
+  void abandon_orphans(const std::vector<pid_t>& signalled);
   std::vector<pid_t> known_pids() const;
 
   BoardHeader* board_ = nullptr;

@@ -86,10 +86,12 @@ void Warden::bury(std::uint32_t slot, bool by_signal, int status, std::int64_t c
   if (!wards_[slot].cgroup.empty()) write_text(wards_[slot].cgroup + "/cgroup.kill", "1");
   // What the worker left behind is now our child: nobody else's children end up here.
   bool complete = !orphans_left();
+  std::vector<pid_t> signalled;  // in the first second: they had time to die
   while (!complete && monotonic_ns() < death.dead_at + 2'000'000'000) {
+    const bool early = monotonic_ns() < death.dead_at + 1'000'000'000;
     // The largest count of one pass: whom kill_tree() has killed may still be dying here.
-    death.descendants_killed =
-        std::max<std::uint32_t>(death.descendants_killed, kill_orphans(known_pids()));
+    death.descendants_killed = std::max<std::uint32_t>(
+        death.descendants_killed, kill_orphans(known_pids(), early ? &signalled : nullptr));
     for (int nap = 0; nap < 100 && !complete; ++nap) {
       const timespec time{0, 50'000};
       nanosleep(&time, nullptr);
@@ -99,7 +101,7 @@ void Warden::bury(std::uint32_t slot, bool by_signal, int status, std::int64_t c
       serve_socket();
     }
   }
-  if (!complete) abandon_orphans();
+  if (!complete) abandon_orphans(signalled);
   Ward& ward = wards_[slot];  // looked up here: the program may have asked for further ones
   if (death.descendants_killed > 0) death.dead_at = monotonic_ns();
   death.tree_complete = complete;
@@ -135,13 +137,17 @@ bool Warden::orphans_left() {
   return left;
 }
 
-// Who does not die in 2 s (state D, or traced by a stranger) makes no later burial wait.
-void Warden::abandon_orphans() {
+// Who does not die in 2 s (state D, or traced by a stranger) makes no later burial wait. Others
+// have just come from a worker that died meanwhile: its own burial ends them.
+void Warden::abandon_orphans(const std::vector<pid_t>& signalled) {
   const std::vector<pid_t> known = known_pids();
   std::vector<pid_t> children;
   list_children(self_, self_, children);
   for (const pid_t child : children) {
-    if (std::find(known.begin(), known.end(), child) == known.end()) abandoned_.push_back(child);
+    const auto is_in = [child](const std::vector<pid_t>& pids) {
+      return std::find(pids.begin(), pids.end(), child) != pids.end();
+    };
+    if (!is_in(known) && is_in(signalled)) abandoned_.push_back(child);
   }
 }
 

@@ -38,7 +38,8 @@ void Warden::sweep() {
       // The program has not heard of this death yet: there is nothing left to watch.
       if (wards_[slot].pid == 0 || wards_[slot].killed_for != Cause::none) continue;
       if (word.cause() != Cause::active) continue;
-      const bool unwatched = slots_[slot].memory_limit.load() != 0 && ward.next_look == 0;
+      const std::uint64_t limit = slots_[slot].memory_limit.load();
+      const bool unwatched = limit != 0 && (ward.next_look == 0 || ward.looked_for != limit);
       earlier = slots_[slot].deadline.load(std::memory_order_seq_cst) < next || unwatched;
     }
     if (!earlier) return;
@@ -86,7 +87,7 @@ std::int64_t Warden::look_at(std::uint32_t slot, std::int64_t now) {
   const std::uint64_t limit = entry.memory_limit.load(std::memory_order_acquire);
   if (limit == 0) return deadline;
   // Looking a little early puts many leases into one sweep.
-  if (now + ward.look_interval / 2 >= ward.next_look) {
+  if (limit != ward.looked_for || now + ward.look_interval / 2 >= ward.next_look) {
     if (over_memory(slot, limit)) {
       std::uint64_t expected = word.bits();
       if (entry.word.compare_exchange_strong(expected, word.with(Cause::memory).bits())) {
@@ -95,6 +96,7 @@ std::int64_t Warden::look_at(std::uint32_t slot, std::int64_t now) {
         return now + 5'000'000;
       }
     }
+    ward.looked_for = limit;
     ward.look_interval = look_interval_ns(ward.observed, limit);
     ward.next_look = now + ward.look_interval;
   }
@@ -123,14 +125,17 @@ bool Warden::over_memory(std::uint32_t slot, std::uint64_t limit) {
 
 // Pages that a forked child shares are counted twice; which ones, only a closer look tells. What is
 // shared is shared until either writes to it, which no count shows: so it is looked at again, for
-// a twentieth of the time at most.
-std::uint64_t Warden::look_closely(Ward& ward, std::uint64_t used, std::uint64_t limit) {
+// a twentieth of the time at most. Who may not be looked at closely counts as in the first count.
+std::uint64_t Warden::look_closely(Ward& ward, std::uint64_t used, std::uint64_t limit) const {
   const std::int64_t begun = monotonic_ns();
   if (used - std::min(used, ward.overcount) > limit || begun >= ward.next_close_look) {
     std::vector<pid_t> tree{ward.pid};
     list_descendants(ward.pid, tree);
     std::uint64_t exact = 0;
-    for (const pid_t pid : tree) exact += proportional_set(pid);
+    for (const pid_t pid : tree) {
+      const auto set = proportional_set(pid);
+      exact += set ? *set : pid == ward.pid ? measure_worker(ward) : measure_descendant(pid);
+    }
     ward.overcount = used - std::min(used, exact);
     const std::int64_t end = monotonic_ns();
     ward.next_close_look = end + std::max<std::int64_t>(10'000'000, 20 * (end - begun));
@@ -157,7 +162,7 @@ bool Warden::has_children(Ward& ward) {
   return !found.empty();
 }
 
-std::uint64_t Warden::measure(Ward& ward, std::uint32_t& descendants) {
+std::uint64_t Warden::measure_worker(Ward& ward) const {
   static const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
   char text[128];
   if (ward.statm_fd < 0) {
@@ -180,6 +185,17 @@ std::uint64_t Warden::measure(Ward& ward, std::uint32_t& descendants) {
     }
     used += mapped;
   }
+  return used;
+}
+
+std::uint64_t Warden::measure_descendant(pid_t pid) const {
+  std::uint64_t own = 0, common = 0;
+  if (!memory_of(pid, own, common)) return 0;
+  return own + common - std::min(common, shared_baseline_);
+}
+
+std::uint64_t Warden::measure(Ward& ward, std::uint32_t& descendants) {
+  std::uint64_t used = measure_worker(ward);
   // Far from the limit a look at the children each fourth time is enough.
   constexpr std::int64_t far = 100'000'000;
   const bool skip = ward.look_interval == far && ++ward.looks % 4 != 0 && !ward.had_children;
@@ -188,10 +204,7 @@ std::uint64_t Warden::measure(Ward& ward, std::uint32_t& descendants) {
     std::vector<pid_t> tree;
     list_descendants(ward.pid, tree);
     descendants = static_cast<std::uint32_t>(tree.size());
-    for (const pid_t pid : tree) {
-      std::uint64_t own = 0, common = 0;
-      if (memory_of(pid, own, common)) used += own + common - std::min(common, shared_baseline_);
-    }
+    for (const pid_t pid : tree) used += measure_descendant(pid);
   }
   return used;
 }

@@ -40,9 +40,10 @@ std::atomic<std::uint64_t> data_limit_with_reserve{0};
 // can travel, fail.
 void on_no_memory() {
   rlimit data{};
-  if (refused_in != nullptr && refused_in->memory_flag.load(std::memory_order_relaxed) == 0) {
+  if (refused_in != nullptr &&
+      refused_in->memory_flag.load(std::memory_order_relaxed) == nothing_refused) {
     refused_in->memory_used.store(os::vm_data_self(), std::memory_order_relaxed);
-    refused_in->memory_flag.store(1, std::memory_order_relaxed);
+    refused_in->memory_flag.store(new_refused, std::memory_order_relaxed);
   }
   const rlim_t raised = data_limit_with_reserve.load(std::memory_order_relaxed);
   if (getrlimit(RLIMIT_DATA, &data) == 0 && data.rlim_cur < std::min(raised, data.rlim_max)) {
@@ -161,7 +162,8 @@ ReplyKind WorkerLoop::call(codec::Writer& result) {
     task.call(arguments, result);
     return ReplyKind::value;
   } catch (const std::bad_alloc&) {
-    const bool refused = channel_.memory_flag.load(std::memory_order_relaxed) != 0;
+    const bool refused = settings_.data_limit != 0 &&
+                         channel_.memory_flag.load(std::memory_order_relaxed) != nothing_refused;
     return reply_exception(result, refused ? ReplyKind::memory : ReplyKind::exception);
   } catch (const codec::FunctionError&) {
     return reply_exception(result, ReplyKind::refused);
@@ -196,9 +198,9 @@ std::span<std::byte> WorkerLoop::grow_window(void* context, std::size_t needed) 
 }
 
 void WorkerLoop::apply_data_limit() {
+  const bool was_raised = channel_.memory_flag.load(std::memory_order_relaxed) != nothing_refused;
+  channel_.memory_flag.store(nothing_refused, std::memory_order_relaxed);
   if (settings_.data_limit == 0) return;
-  const bool was_raised = channel_.memory_flag.load(std::memory_order_relaxed) != 0;
-  channel_.memory_flag.store(0, std::memory_order_relaxed);
   const std::uint64_t wish = channel_.data_limit;
   const std::uint64_t asked =
       wish != 0 ? std::min(wish, settings_.data_limit) : settings_.data_limit;
@@ -228,7 +230,8 @@ std::uint32_t WorkerLoop::find_dirt(std::int64_t elapsed) {
       break;
     }
   }
-  if (channel_.memory_flag.load(std::memory_order_relaxed) != 0) dirt |= memory_refused;
+  if (channel_.memory_flag.load(std::memory_order_relaxed) != nothing_refused)
+    dirt |= memory_refused;
   std::size_t count = 0;
   bool same = environ != nullptr || environment_.empty();
   for (; same && environ != nullptr && environ[count] != nullptr; ++count) {
@@ -263,8 +266,13 @@ bool WorkerLoop::stop_requested() const noexcept {
 }
 
 void WorkerLoop::report_progress(double percent, std::string_view note) noexcept {
-  const std::uint32_t sequence = channel_.progress_sequence.load(std::memory_order_relaxed);
-  channel_.progress_sequence.store(sequence + 1, std::memory_order_release);
+  // Whoever reports at the same time is later or earlier as you like: one of both is enough. Nobody
+  // waits, for a forked child may have copied a lock that is held.
+  const std::unique_lock lock(reporting_, std::try_to_lock);
+  if (!lock.owns_lock()) return;
+  // Odd while it is written, and even again whatever a child left of its own report.
+  const std::uint32_t odd = (channel_.progress_sequence.load(std::memory_order_relaxed) + 1) | 1u;
+  channel_.progress_sequence.store(odd, std::memory_order_release);
   std::atomic_thread_fence(std::memory_order_release);
   channel_.progress_percent.store(std::isnan(percent) ? 0.0 : std::clamp(percent, 0.0, 100.0),
                                   std::memory_order_relaxed);
@@ -273,7 +281,7 @@ void WorkerLoop::report_progress(double percent, std::string_view note) noexcept
     channel_.progress_note[i].store(note[i], std::memory_order_relaxed);
   }
   channel_.progress_note_bytes.store(static_cast<std::uint32_t>(size), std::memory_order_relaxed);
-  channel_.progress_sequence.store(sequence + 2, std::memory_order_release);
+  channel_.progress_sequence.store(odd + 1, std::memory_order_release);
   constexpr std::int64_t between_rings = 10'000'000;
   const std::int64_t now = monotonic_ns();
   if (now - last_ring_ < between_rings) return;

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <mutex>
 #include <reeve/codec/buffer.hpp>
 #include <reeve/process/this_worker.hpp>
 #include <span>
@@ -48,6 +49,7 @@ class WorkerLoop final : public TaskContext {
   std::uint64_t calls_ = 0;
   std::uint64_t data_at_start_;
   std::uint64_t files_at_start_ = 0;  // soft RLIMIT_NOFILE
+  std::mutex reporting_;
   std::int64_t last_ring_ = 0;
   std::int64_t gap_ = 0;  // between calls, of late
   mode_t file_mask_ = 0;

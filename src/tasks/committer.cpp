@@ -76,7 +76,9 @@ void Engine::run() {
     if (!last) remove_expired(expiry_step);
     lock.lock();
     crowd_ = taken + queue_.size();
-    if (last && queue_.empty()) return;
+    // What stood behind a transition of the last batch takes one more.
+    const bool written = !journal_ || (dirty_.empty() && lazy_erases_.empty());
+    if (last && queue_.empty() && (written || health_.degraded)) return;
   }
 }
 
@@ -337,11 +339,14 @@ void Engine::close() noexcept {
     stop_ = true;
     queue_changed_.notify_one();
   }
+  std::thread committer;
   {
     const std::lock_guard lock(thread_mutex_);
     closed_ = true;
-    if (committer_.joinable()) committer_.join();
+    committer.swap(committer_);
   }
+  // Without the lock: whoever wants to start the thread holds a stripe that it may wait for.
+  if (committer.joinable()) committer.join();
   if (journal_) journal_->close(meta(true));
   {
     const std::lock_guard lock(space_mutex);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <time.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace reeve::tasks::detail {
@@ -101,8 +102,12 @@ void Engine::show(const EntryPtr& entry, RecordPtr next) {
   index_move(entry, before.get(), next.get());
   if (is_settled(next->state)) {
     const bool fresh = !before || !is_settled(before->state);
-    if (next->expires_ms != never_ms && fresh)
-      plan_expiry(entry, std::chrono::milliseconds{next->expires_ms - next->finished_ms});
+    if (next->expires_ms != never_ms && fresh) {
+      // Of one that ended elsewhere, what is left.
+      const std::int64_t from = before ? next->finished_ms : std::max(next->finished_ms, now_ms());
+      plan_expiry(entry, std::chrono::milliseconds{std::clamp<std::int64_t>(next->expires_ms - from,
+                                                                            0, kept_max.count())});
+    }
     if (entry->waiters)
       while (!entry->waiters->empty()) entry->waiters->grant(*entry->waiters->front(), next);
   } else {

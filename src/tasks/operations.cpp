@@ -144,7 +144,7 @@ awaitable<TaskRecord> wait_settled(EnginePtr engine, std::string id) {
     throw TaskError(TaskErrc::closed, "the task store was closed during a wait");
   {
     const std::lock_guard lock(mutex);
-    if (entry->visible) throw_aborted();
+    if (entry->visible || entry->in_flight != 0) throw_aborted();  // it is there, or about to be
   }
   throw TaskError(TaskErrc::not_found, fmt::format("task '{}' was deleted during a wait", id));
 }

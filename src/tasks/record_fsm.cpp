@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cmath>
+#include <unordered_map>
 
 #include "tasks/json_text.hpp"
 
@@ -69,15 +70,45 @@ void settle(RecordData& r, std::int64_t now_ms, const RetentionMs& retention) {
   r.expires_ms = kept == never_ms ? never_ms : now_ms + kept;
 }
 
+bool holds(std::string_view object, std::string_view members) {
+  std::unordered_map<std::string_view, std::string_view> all;
+  each_member(object, [&](std::string_view name, std::string_view value) { all[name] = value; });
+  bool held = true;
+  each_member(members, [&](std::string_view name, std::string_view value) {
+    const auto at = all.find(name);
+    held = held && at != all.end() && at->second == value;
+  });
+  return held;
+}
+
+/// Whether `c` says nothing that the record does not say.
 bool repeats(const RecordData& current, const Command& c) {
+  static const Outcome none;
+  const Outcome& has = current.outcome ? *current.outcome : none;
+  if (!c.outcome.result.empty() && c.outcome.result != has.result) return false;
+  if (!c.outcome.error.empty() && c.outcome.error != has.error) return false;
+  if (c.percent && current.state != TaskState::completed && *c.percent != current.progress)
+    return false;
+  if (!c.fields.empty() && !(current.fields && holds(*current.fields, c.fields.text())))
+    return false;
   switch (current.state) {
     case TaskState::completed:
-      return current.outcome && current.outcome->result == c.outcome.result;
+      return current.outcome && has.result == c.outcome.result;
     case TaskState::failed:
-      return current.outcome && current.outcome->error == c.outcome.error;
+      return current.outcome && has.error == c.outcome.error;
     default:
       return true;
   }
+}
+
+/// Replaces what is given and keeps the rest.
+void amend(RecordData& r, const Outcome& given) {
+  if (given.result.empty() && given.error.empty() && given.reason.empty()) return;
+  Outcome merged = r.outcome ? *r.outcome : Outcome();
+  if (!given.result.empty()) merged.result = given.result;
+  if (!given.error.empty()) merged.error = given.error;
+  if (!given.reason.empty()) merged.reason = given.reason;
+  r.outcome = std::make_shared<const Outcome>(std::move(merged));
 }
 
 void enter(RecordData& r, TaskState to, const Command& c, std::int64_t now_ms,
@@ -87,7 +118,9 @@ void enter(RecordData& r, TaskState to, const Command& c, std::int64_t now_ms,
   if (to == TaskState::running || to == TaskState::pending) r.outcome = nullptr;
   if (to == TaskState::completed) r.progress = 100;
   if (to == TaskState::retry_wait) r.retry_at_ms = c.retry_at_ms;
-  if (!c.outcome.result.empty() || !c.outcome.error.empty() || !c.outcome.reason.empty())
+  if (to == TaskState::cancelled || to == TaskState::interrupted)
+    amend(r, c.outcome);  // what the attempt had said stays
+  else if (!c.outcome.result.empty() || !c.outcome.error.empty() || !c.outcome.reason.empty())
     r.outcome = std::make_shared<const Outcome>(c.outcome);
   if (is_settled(to)) settle(r, now_ms, retention);
 }
@@ -197,12 +230,16 @@ Decision change(std::string_view id, const RecordData& current, const Command& c
   }
   d.next = std::make_shared<RecordData>(current);
   d.next->updated_ms = std::max(now_ms, current.updated_ms);
+  if (current.outcome && !current.outcome->result.empty()) d.next->had_result = true;
   d.transition = verdict != Verdict::same_state;
   if (verdict == Verdict::new_attempt) {
     ++d.next->attempt;
     d.next->progress = 0;
   }
-  if (d.transition) enter(*d.next, *to, c, now_ms, retention);
+  if (d.transition)
+    enter(*d.next, *to, c, now_ms, retention);
+  else
+    amend(*d.next, c.outcome);
   return add_body(std::move(d), id, &current, c);
 }
 

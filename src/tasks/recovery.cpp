@@ -15,7 +15,8 @@ constexpr std::uint64_t revision_gap = 1 << 20;
 
 /// What is left of a record's retention, in milliseconds.
 std::int64_t remaining_ms(const RecordData& r, std::int64_t now, std::int64_t last_seen) {
-  const std::int64_t kept = std::max<std::int64_t>(0, r.expires_ms - r.finished_ms);
+  const std::int64_t kept =
+      std::clamp<std::int64_t>(r.expires_ms - r.finished_ms, 0, kept_max.count());
   const std::int64_t left =
       std::clamp<std::int64_t>(r.expires_ms - std::max(now, last_seen), 0, kept);
   const bool jumped_ahead = last_seen > 0 && now - last_seen > week_ms;

@@ -214,7 +214,12 @@ void SqliteJournal::put(std::uint64_t rid, const RecordData* r, bool foreign) {
 }
 
 void SqliteJournal::put_result(const RecordData& r) {
-  if (!r.outcome || r.outcome->result.empty()) return;
+  if (!r.outcome || r.outcome->result.empty()) {
+    if (!r.had_result) return;
+    sqlite3_bind_int64(erase_result_.get(), 1, static_cast<std::int64_t>(r.rid));
+    erase_result_.finish();
+    return;
+  }
   sqlite3_stmt* s = put_result_.get();
   sqlite3_bind_int64(s, 1, static_cast<std::int64_t>(r.rid));
   sqlite3_bind_blob(s, 2, r.outcome->result.data(), static_cast<int>(r.outcome->result.size()),
@@ -255,15 +260,18 @@ void SqliteJournal::write_meta(const JournalMeta& meta) {
   put_meta("clean_shutdown", meta.clean ? 1 : 0);
 }
 
+/// A descriptor whose sync failed is never trusted again: the kernel may have dropped its pages.
 template <class Work>
 void SqliteJournal::transact(Work work) {
-  begin_.finish();
   try {
+    begin_.finish();
     work();
     commit_.finish();
-  } catch (...) {
+  } catch (const std::exception& e) {
     if (sqlite3_get_autocommit(db_.get()) == 0)
       sqlite3_exec(db_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
+    const auto* error = dynamic_cast<const TaskError*>(&e);
+    if (error != nullptr && error->code() != TaskErrc::storage_full) must_reopen_ = true;
     throw;
   }
 }
@@ -294,12 +302,10 @@ void SqliteJournal::append(std::span<const JournalRow> rows, const JournalMeta* 
 }
 
 void SqliteJournal::commit(std::span<const JournalRow> rows, const JournalMeta* meta) {
-  // A descriptor whose sync failed is never trusted again: the kernel may have dropped its pages.
   if (must_reopen_) reopen();
   try {
     append(rows, meta);
   } catch (const TaskError& e) {
-    must_reopen_ = e.code() != TaskErrc::storage_full;
     const bool only_erases =
         !rows.empty() &&
         std::all_of(rows.begin(), rows.end(), [](const JournalRow& r) { return !r.data; });
@@ -332,9 +338,8 @@ void SqliteJournal::fold() noexcept {
       }
     });
     plan_.done(step);
-  } catch (const TaskError& e) {
+  } catch (const TaskError&) {
     // Nothing is lost: `recent` keeps what the table did not get.
-    must_reopen_ = must_reopen_ || e.code() != TaskErrc::storage_full;
   } catch (const std::bad_alloc&) {
     // The plan is unchanged: the next commit's step tries again.
   }

@@ -15,6 +15,14 @@ using detail::Engine;
 using detail::EnginePtr;
 using detail::Verb;
 
+std::string checked_text(std::string_view text, const char* what) {
+  if (!detail::is_valid_utf8(text) || text.size() > detail::fields_bytes_max)
+    throw TaskError(TaskErrc::invalid_argument,
+                    fmt::format("the {} has {} bytes or is not UTF-8; it may have at most {}", what,
+                                text.size(), detail::fields_bytes_max));
+  return std::string(text);
+}
+
 /// Moves the seed's "status", "progress", "error" and "result" out of the fields.
 void take_own_fields(Command& c) {
   const Fields given = std::move(c.fields);
@@ -39,7 +47,8 @@ void take_own_fields(Command& c) {
                         fmt::format("progress {} is not a number", member.value));
       c.percent = value;
     } else if (member.name == "error") {
-      c.outcome.error = text ? detail::unquote(member.value) : std::string(member.value);
+      c.outcome.error =
+          checked_text(text ? detail::unquote(member.value) : member.value, "error text");
     } else if (member.name == "result") {
       c.outcome.result = member.value;
     } else {
@@ -56,14 +65,6 @@ Command to_state(TaskState state, const UpdateOptions& options) {
   c.attempt = options.attempt;
   c.allow_regress = options.allow_regress;
   return c;
-}
-
-std::string checked_text(std::string_view text, const char* what) {
-  if (!detail::is_valid_utf8(text) || text.size() > detail::fields_bytes_max)
-    throw TaskError(TaskErrc::invalid_argument,
-                    fmt::format("the {} has {} bytes or is not UTF-8; it may have at most {}", what,
-                                text.size(), detail::fields_bytes_max));
-  return std::string(text);
 }
 
 /// A command that is refused before it is judged is refused like any other: by the awaitable, with

@@ -123,6 +123,10 @@ class Tracker {
 
   awaitable<TrackReport> run() {
     co_await asio::this_coro::throw_if_cancelled(false);
+    // From here on a cancellation is noted and looked for between the writes: one that left a write
+    // under way would leave a record of an attempt that nobody makes.
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation(),
+                                                       asio::disable_cancellation());
     CreateOptions create;
     create.retry_after_crash = options_.retry_after_crash;
     if (!store_.get_task_status(id_)) {
@@ -132,6 +136,8 @@ class Tracker {
     for (int n = 1;; ++n) {
       const bool cancelled = is_cancelled();
       if (cancelled) break;
+      const bool withdrawn = co_await withdraw();
+      if (withdrawn) break;
       auto start = store_.start_task(id_);
       co_await record(std::move(start), Tolerated::broken_disk);
       ++report_.attempts;
@@ -171,21 +177,45 @@ class Tracker {
     return true;
   }
 
+  awaitable<bool> was_stopped() {
+    const auto state = co_await asio::this_coro::cancellation_state;
+    co_return state.cancelled() != asio::cancellation_type::none;
+  }
+
+  /// Ends the task if this coroutine was cancelled before the next attempt began. One that runs
+  /// elsewhere is left alone: the start is refused.
+  awaitable<bool> withdraw() {
+    const bool stopped = co_await was_stopped();
+    if (!stopped) co_return false;
+    const auto now = store_.get_task_status(id_);
+    if (now && now->state() != TaskState::pending && now->state() != TaskState::retry_wait)
+      co_return false;
+    report_.state = TaskState::cancelled;
+    if (now) {
+      auto cancel = store_.cancel_task(id_);
+      co_await record(std::move(cancel));
+    }
+    co_return true;
+  }
+
   awaitable<bool> attempt(int n) {
     fence_.attempt = recorded_ ? report_.record.attempt() : 0;
     const auto executor = co_await asio::this_coro::executor;
     Ended ended;
-    {
+    const bool stopped = co_await was_stopped();
+    if (stopped) {
+      ended.cause = Cause::cancelled;
+    } else {
+      co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
       const SinkScope scope(std::make_shared<ProgressSink::State>(
           executor, &store_, id_, fence_.attempt, options_.progress_per_second));
       auto contest = race(&store_, id_, recorded_, &work_, scope.sink(), options_.time_limit);
       ended = co_await std::move(contest);
     }
     // The record is written also when this coroutine has been cancelled.
-    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    const bool again = co_await settle(n, ended);
-    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
-    co_return again;
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation(),
+                                                       asio::disable_cancellation());
+    co_return co_await settle(n, ended);
   }
 
   awaitable<bool> settle(int n, const Ended& ended) {
@@ -235,18 +265,21 @@ class Tracker {
     const WallTime at{std::chrono::milliseconds{store_.config().wall_clock->now_ms()} + delay};
     auto write = store_.schedule_retry(id_, at, report_.error, fence_);
     co_await record(std::move(write));
-    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
-    const auto executor = co_await asio::this_coro::executor;
-    asio::steady_timer timer(executor, delay);
-    auto group = asio::experimental::make_parallel_group(
-        asio::co_spawn(executor, until_cancelling(&store_, id_, recorded_), asio::deferred),
-        timer.async_wait(asio::deferred));
-    auto [order, watch_failure, timer_error] =
-        co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
-    const auto state = co_await asio::this_coro::cancellation_state;
-    const bool stopped = state.cancelled() != asio::cancellation_type::none;
-    if (order[0] == 1 && !stopped) co_return true;
-    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    bool stopped = co_await was_stopped();
+    if (!stopped) {
+      co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+      const auto executor = co_await asio::this_coro::executor;
+      asio::steady_timer timer(executor, delay);
+      auto group = asio::experimental::make_parallel_group(
+          asio::co_spawn(executor, until_cancelling(&store_, id_, recorded_), asio::deferred),
+          timer.async_wait(asio::deferred));
+      auto [order, watch_failure, timer_error] =
+          co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+      stopped = co_await was_stopped();
+      co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation(),
+                                                         asio::disable_cancellation());
+      if (order[0] == 1 && !stopped) co_return true;
+    }
     report_.state = TaskState::cancelled;
     if (stopped) {
       auto cancel = store_.cancel_task(id_);

@@ -97,6 +97,25 @@ bool take(RecordData& r, detail::Outcome& outcome, const detail::JsonMember& m) 
   return true;
 }
 
+/// Throws for a time that no store has written.
+void check_times(const RecordData& r) {
+  constexpr std::int64_t ms_max = 253'402'300'799'999;  // the end of the year 9999
+  constexpr std::int64_t kept_max = detail::kept_max.count();
+  for (const std::int64_t ms : {r.created_ms, r.updated_ms, r.finished_ms, r.expires_ms})
+    if (ms != never_ms && (ms < 0 || ms > ms_max))
+      throw TaskError(TaskErrc::invalid_argument,
+                      fmt::format("the time {} is not 0 to {} ms since 1970", ms, ms_max));
+  if (r.ttl_ms != never_ms && (r.ttl_ms < 1 || r.ttl_ms > kept_max))
+    throw TaskError(TaskErrc::invalid_argument,
+                    fmt::format("_ttl_ms is {}; it must be 1 ms to 100 years", r.ttl_ms));
+  if (r.expires_ms == never_ms) return;
+  if (r.finished_ms == never_ms || r.expires_ms < r.finished_ms ||
+      r.expires_ms - r.finished_ms > kept_max)
+    throw TaskError(
+        TaskErrc::invalid_argument,
+        fmt::format("expires_at is {}; it must be 0 to 100 years after finished_at", r.expires_ms));
+}
+
 std::shared_ptr<RecordData> read_line(const std::string& line) {
   auto r = std::make_shared<RecordData>();
   detail::Outcome outcome;
@@ -110,6 +129,7 @@ std::shared_ptr<RecordData> read_line(const std::string& line) {
       (r->finished_ms != never_ms) != is_settled(r->state))
     throw TaskError(TaskErrc::invalid_argument,
                     "progress is not 0 to 100, or finished_at does not fit the status");
+  check_times(*r);
   if (extra.text().size() > detail::fields_bytes_max ||
       outcome.result.size() > detail::result_bytes_max)
     throw TaskError(TaskErrc::invalid_argument, "the fields or the result are too large");

@@ -287,6 +287,21 @@ TEST(CacheEnvironment, GivesWhatItSays) {
   ::unsetenv("MODEL_CACHE_MEMORY_MB");
 }
 
+// A load is under way, and a model was put in the meantime: both go.
+TEST_F(ModelCacheTest, RemoveTakesTheLoadAndWhatWasPutBesideIt) {
+  Cache cache = make();
+  gate_ = boost::asio::steady_timer::time_point::max();
+  boost::asio::co_spawn(context_, cache.get_or_create("x", factory("loaded")),
+                        boost::asio::detached);
+  context_.poll();
+  cache.put("x", "put");
+  EXPECT_TRUE(cache.remove("x"));
+  EXPECT_FALSE(cache.get("x"));
+  EXPECT_EQ(cache.stats().loading, 0u);
+  EXPECT_EQ(cache.stats().removed, 1u);
+  EXPECT_FALSE(cache.remove("x"));
+}
+
 TEST(CacheConfig, FaultsAreSentences) {
   boost::asio::io_context context;
   const auto refused = [&](auto change, const char* word) {

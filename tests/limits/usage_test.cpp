@@ -69,6 +69,15 @@ TEST(Judge, EveryBlockerHasAWord) {
   EXPECT_EQ(to_string(Blocker::gpu), "gpu");
 }
 
+// Else who declares nearly the limit would wait for ever, and everyone behind.
+TEST(Judge, WhatATaskDeclaresIsHeldToTheLimitItself) {
+  const Sample idle{.memory_percent = 0.3, .memory_total = 100_GiB};
+  EXPECT_EQ(judge({}, idle, 0, {}, 79_GiB, Blocker::memory), Blocker::none);
+  EXPECT_EQ(judge({}, idle, 0, {}, 80_GiB, Blocker::memory), Blocker::memory);
+  EXPECT_EQ(judge({}, idle, 0, 78_GiB, 1_GiB, Blocker::memory), Blocker::memory) << "the load";
+  EXPECT_EQ(judge({}, idle, 0, 78_GiB, 1_GiB, Blocker::none), Blocker::none);
+}
+
 RC_GTEST_PROP(JudgeProperty, MoreRoomNeverBlocksWhatFitted, ()) {
   const auto percent = [] { return *rc::gen::inRange(0, 1001) / 10.0; };
   Sample now;

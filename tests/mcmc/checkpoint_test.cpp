@@ -1,9 +1,15 @@
 // Checkpoints that are damaged, of another density, or made to mislead.
 #include <reeve/base/error.hpp>
+#include <reeve/mcmc/atomic_file.hpp>
+#include <reeve/mcmc/random.hpp>
 #include <reeve/mcmc/sampler.hpp>
 #include <reeve/mcmc/smc.hpp>
 
+#include <unistd.h>
+
+#include <cmath>
 #include <cstring>
+#include <filesystem>
 
 #include "tests/mcmc/standard_normal.hpp"
 #include "tests/support/pch.hpp"
@@ -110,6 +116,44 @@ TEST(SmcCheckpoint, sizes_that_do_not_fit_are_refused_though_the_checksum_does) 
     ++checked;
   }
   EXPECT_GT(checked, 1u);
+}
+
+TEST(Checkpoint, AFileOfOtherOptionsIsRefusedByName) {
+  const auto d = with_central_differences(
+      Parameters(1), [](std::span<const double> x) { return -0.5 * x[0] * x[0]; });
+  const std::string path =
+      std::filesystem::temp_directory_path() / ("reeve-other-" + std::to_string(::getpid()));
+  SampleOptions made;
+  made.draws = 200;
+  Sampler half(d, made);
+  half.advance({}, 900);
+  replace_file(path, half.checkpoint());
+  const auto text = [&](const SampleOptions& o) -> std::string {
+    try {
+      sample_resumable(d, o, path);
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+    return {};
+  };
+  SampleOptions other = made;
+  other.draws = 2000;
+  EXPECT_NE(text(other).find("draws = 200, and now it is 2000"), std::string::npos) << text(other);
+  other = made;
+  other.seed = 99;
+  EXPECT_NE(text(other).find("seed"), std::string::npos) << text(other);
+  other = made;
+  other.checks.rhat_limit = 1.5;
+  EXPECT_NE(text(other).find("rhat_limit"), std::string::npos) << text(other);
+  EXPECT_EQ(text(made), "");
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST(RandomPoisson, AMeanWithoutEndReturns) {
+  Random random(1);
+  EXPECT_EQ(random.poisson(INFINITY), INFINITY);
+  EXPECT_TRUE(std::isnan(random.poisson(NAN)));
+  EXPECT_EQ(random.poisson(0), 0);
 }
 
 }  // namespace

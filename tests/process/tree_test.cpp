@@ -151,7 +151,9 @@ TEST(Tree, orphans_are_those_that_nobody_knows) {
   const pid_t known = nursery.child([] {});
   const pid_t unknown = nursery.child([] {});
   nursery.wait_for(2);
-  EXPECT_EQ(kill_orphans({known}), 1u);
+  std::vector<pid_t> signalled;
+  EXPECT_EQ(kill_orphans({known}, &signalled), 1u);
+  EXPECT_THAT(signalled, ::testing::ElementsAre(unknown));
   EXPECT_TRUE(gone(unknown));
   EXPECT_EQ(waitpid(known, nullptr, WNOHANG), 0) << "the known one lives";
 }
@@ -167,7 +169,7 @@ TEST(Tree, of_a_process_that_is_gone_is_empty) {
   EXPECT_FALSE(memory_of(pid, own, shared));
   EXPECT_EQ(parent_of(pid), -1);
   EXPECT_EQ(cpu_time_of(pid), 0);
-  EXPECT_EQ(proportional_set(pid), 0u);
+  EXPECT_EQ(proportional_set(pid), std::nullopt);
 }
 
 TEST(Tree, finds_the_parent_behind_a_strange_name) {
@@ -183,7 +185,7 @@ TEST(Tree, measures_private_and_shared_memory_and_processor_time) {
   constexpr std::size_t size = 32u << 20;
   void* block = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(block, MAP_FAILED);
-  const std::uint64_t before = proportional_set(getpid());
+  const std::uint64_t before = proportional_set(getpid()).value();
   const std::int64_t time_before = cpu_time_of(getpid());
   std::memset(block, 1, size);
   std::uint64_t own_after = 0, shared_after = 0;
@@ -191,7 +193,7 @@ TEST(Tree, measures_private_and_shared_memory_and_processor_time) {
   EXPECT_GE(own_after + (1u << 20), own + size);
   EXPECT_LT(shared_after, shared + size / 2);
   // The system may take back pages of files meanwhile.
-  EXPECT_GE(proportional_set(getpid()) + size / 4, before + size);
+  EXPECT_GE(proportional_set(getpid()).value() + size / 4, before + size);
   EXPECT_GT(cpu_time_of(getpid()), time_before);
   munmap(block, size);
 }

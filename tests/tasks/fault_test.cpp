@@ -104,6 +104,26 @@ TEST_F(FaultTest, AFailedSyncIsNeverTrustedAgain) {
   EXPECT_FALSE(store.get_task_status("refused too"));
 }
 
+TEST_F(FaultTest, AFailedSyncIsNotTrustedEitherAfterTheReserveWasGivenUp) {
+  testing::TempDir dir;
+  StoreConfig c = config();
+  c.path = dir.file("tasks.db");
+  c.reserve = ByteSize{4096};
+  const std::string reserve = c.path + "-reserve";  // a real file
+  TaskStore store(context_.get_executor(), c);
+  run(context_, store.create_task("t"));
+  ASSERT_TRUE(std::filesystem::exists(reserve));
+  disk_.full_while([reserve] { return std::filesystem::exists(reserve); });
+  disk_.fail_syncs(true);
+  EXPECT_EQ(code_of([&] { run(context_, store.delete_task_status("t")); }), TaskErrc::io_error);
+  EXPECT_FALSE(std::filesystem::exists(reserve));
+  disk_.full_while(nullptr);
+  disk_.fail_syncs(false);
+  const int before = disk_.opens(c.path + "-wal");
+  run(context_, store.create_task("after"));
+  EXPECT_EQ(disk_.opens(c.path + "-wal"), before + 1);
+}
+
 TEST_F(FaultTest, ProgressSurvivesAFailureInMemoryAndIsWrittenLater) {
   {
     auto store = open();

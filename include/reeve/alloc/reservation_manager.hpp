@@ -61,7 +61,7 @@ struct ManagerCounts {
 /// is whether a placement rule was given (but not which one: functions cannot be compared).
 /// Request::identity is none.
 ///
-/// Threads: one at a time.
+/// Threads: one at a time. Each verb looks at the clock once: what it decides has one instant.
 class ReservationManager {
  public:
   explicit ReservationManager(Dimensions dims, const Clock& clock = SystemClock::instance(),
@@ -292,6 +292,7 @@ class ReservationManager {
 
   Dimensions dims_;
   const Clock* clock_;
+  Time at_ = 0;  // of the verb under way: settle() looks at the clock, nothing else does
   ManagerOptions options_;
   Ledger ledger_;
   Amounts total_;    // of capacity

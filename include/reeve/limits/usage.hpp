@@ -43,7 +43,8 @@ constexpr std::string_view to_string(Blocker b) noexcept {
   return names[static_cast<int>(b)];
 }
 
-/// Once a limit has stopped a start, the load must fall this far below it before the next one.
+/// Once a limit has stopped a start, the load must fall this far below it before the next one. What
+/// a task declares is no load yet: it is held to the limit itself.
 inline constexpr double hysteresis_points = 2;
 
 /// The decision. `reserved` is memory granted so recently that the sample does not show it yet,
@@ -56,10 +57,14 @@ constexpr Blocker judge(const Limits& limits, const Sample& now, int tasks, Byte
   if (tasks >= limits.max_concurrent_tasks) return Blocker::tasks;
   if (now.cpu_percent >= top(limits.max_cpu_percent, Blocker::cpu)) return Blocker::cpu;
   double memory = now.memory_percent;
-  if (now.memory_total.bytes() != 0)
-    memory += 100.0 * static_cast<double>((reserved + need).bytes()) /
-              static_cast<double>(now.memory_total.bytes());
+  double needed = 0;
+  if (now.memory_total.bytes() != 0) {
+    const auto total = static_cast<double>(now.memory_total.bytes());
+    memory += 100.0 * static_cast<double>(reserved.bytes()) / total;
+    needed = 100.0 * static_cast<double>(need.bytes()) / total;
+  }
   if (memory >= top(limits.max_memory_percent, Blocker::memory)) return Blocker::memory;
+  if (memory + needed >= limits.max_memory_percent) return Blocker::memory;
   if (now.gpu_percent && *now.gpu_percent >= top(limits.max_gpu_percent, Blocker::gpu))
     return Blocker::gpu;
   return Blocker::none;

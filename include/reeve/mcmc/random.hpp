@@ -40,6 +40,7 @@ class Random {
   /// Mean shape * scale. Preconditions: shape > 0.
   double gamma(double shape, double scale = 1) noexcept;
   double beta(double a, double b) noexcept;
+  /// Infinity of an infinite mean, NaN of NaN. Cost: O(mean).
   double poisson(double mean) noexcept;
 
   /// Everything that decides the numbers to come; no hidden cached normal.

@@ -127,6 +127,8 @@ Run sample(const Density& density, const SampleOptions& options = {}, const Stop
 /// Like `sample`, keeping `path` up to date (written beside and renamed, every `every`
 /// transitions), and going on from it when it exists. The file stays when the run was stopped, and
 /// is removed at the end.
+///
+/// Errors: ConfigError for a file of another density, or that was made with other options.
 Run sample_resumable(const Density& density, const SampleOptions& options, const std::string& path,
                      const StopWhen& stop = {}, std::size_t every = 1000);
 

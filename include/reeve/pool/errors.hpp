@@ -22,8 +22,8 @@ std::string to_string(WorkerId id);  // "w3#17"
 
 /// What was measured when a lease failed. Fields that do not apply are zero.
 struct Evidence {
-  std::chrono::nanoseconds time_limit{0};
-  std::chrono::nanoseconds elapsed{0};       ///< from the grant to the decision
+  std::chrono::nanoseconds time_limit{0};    ///< of the lease, or the call's own if that was it
+  std::chrono::nanoseconds elapsed{0};       ///< from the grant, or that call, to the decision
   std::chrono::nanoseconds kill_latency{0};  ///< from the decision to the death of the whole tree
   ByteSize memory_limit;
   ByteSize memory_observed;

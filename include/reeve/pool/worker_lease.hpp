@@ -84,9 +84,12 @@ class [[nodiscard]] WorkerLease {
 
   WorkerId id() const noexcept;
   std::string_view task() const noexcept;
-  std::string_view device() const noexcept;
-  int pid() const noexcept;       ///< 0 for a thread worker, and between two workers
-  ByteSize memory_usage() const;  ///< of the worker's tree, as last seen by the watch, or now
+  std::string_view device() const noexcept;  ///< valid as long as the lease
+  int pid() const noexcept;                  ///< 0 for a thread worker, and between two workers
+  /// Private memory of the worker and of all that it has started, now; pages that a forked child
+  /// still shares count for both. Thread workers: what came from this_worker::memory(). 0 when the
+  /// lease was revoked. Cost: reads a few files of /proc for each process.
+  ByteSize memory_usage() const;
   bool revoked() const noexcept;
 
   /// Returns when the lease is revoked (at once if it is) or given back, also if that was before

@@ -15,7 +15,8 @@ namespace this_worker {
 bool stop_requested();
 
 /// Tells the caller how far the task is. `percent` is clamped to [0, 100]; the note is cut at 120
-/// bytes. Cost: about 100 ns; the caller is woken at most 100 times a second.
+/// bytes. Any thread may report; of two reports at the same time one may be left out. Cost: about
+/// 100 ns; the caller is woken at most 100 times a second.
 void report_progress(double percent, std::string_view note = {});
 
 /// Memory that counts against this worker's limit. In a process worker it is the ordinary heap,

@@ -26,7 +26,7 @@ struct Outcome {
 struct RecordData {
   std::shared_ptr<const std::string> id;
   std::shared_ptr<const std::string> fields;  ///< JSON object text; null for none
-  std::shared_ptr<const Outcome> outcome;     ///< null until an attempt ended
+  std::shared_ptr<const Outcome> outcome;     ///< null until there is one
   double progress = 0;
   std::int64_t created_ms = 0;
   std::int64_t updated_ms = 0;
@@ -40,6 +40,7 @@ struct RecordData {
   std::uint32_t attempt = 0;
   TaskState state = TaskState::pending;
   bool retry_after_crash = false;
+  bool had_result = false;  ///< an earlier version: the disk may still hold it
 };
 
 }  // namespace detail
@@ -64,11 +65,11 @@ class TaskRecord {
   std::string_view fields() const noexcept {
     return data_->fields ? std::string_view(*data_->fields) : std::string_view("{}");
   }
-  /// JSON text of the result; empty unless completed.
+  /// JSON text of the result; empty without one. Of a task that goes on: what was set so far.
   std::string_view result() const noexcept {
     return data_->outcome ? std::string_view(data_->outcome->result) : std::string_view();
   }
-  /// What the last failed attempt said.
+  /// What the last failed attempt said, or was set since.
   std::string_view error() const noexcept {
     return data_->outcome ? std::string_view(data_->outcome->error) : std::string_view();
   }

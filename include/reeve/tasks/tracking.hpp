@@ -82,8 +82,9 @@ using TrackedWork = std::function<boost::asio::awaitable<Json>(ProgressSink)>;
 /// Lifetime:     `store` outlives this coroutine; it may be closed meanwhile.
 /// Cancellation: `cancel_task(id)`, from anyone, cancels the work's coroutine and with it what it
 ///               awaits (a worker's run, which kills); the record becomes cancelled. Cancelling
-///               this coroutine does the same. Cancelled work is never retried. A time limit
-///               cancels the work too: the record is failed with reason "time_limit".
+///               this coroutine does the same; a write of the record that is under way is awaited.
+///               Cancelled work is never retried. A time limit cancels the work too: the record is
+///               failed with reason "time_limit".
 /// Errors:       TaskError when the record does not allow a start (it has ended, or runs
 ///               elsewhere), and with StorePolicy::strict whenever the store fails; ConfigError for
 ///               options out of range.

@@ -141,6 +141,11 @@ std::size_t Disk::op_count() const {
   const std::lock_guard lock(mutex);
   return ops_.size();
 }
+int Disk::opens(const std::string& file) const {
+  const std::lock_guard lock(mutex);
+  const auto at = opens_.find(file);
+  return at == opens_.end() ? 0 : at->second;
+}
 void Disk::mount(Files files) {
   const std::lock_guard lock(mutex);
   files_ = std::move(files);
@@ -154,6 +159,10 @@ Files Disk::contents() const {
 void Disk::set_capacity(std::size_t bytes) {
   const std::lock_guard lock(mutex);
   capacity_ = bytes;
+}
+void Disk::full_while(std::function<bool()> full) {
+  const std::lock_guard lock(mutex);
+  full_ = std::move(full);
 }
 void Disk::fail_syncs(bool fail) {
   const std::lock_guard lock(mutex);
@@ -191,6 +200,7 @@ void Disk::record(bool on) {
 
 std::shared_ptr<Bytes> Disk::open(const std::string& file, bool create) {
   const std::lock_guard lock(mutex);
+  ++opens_[file];
   auto at = files_.find(file);
   if (at == files_.end()) {
     if (!create) return nullptr;
@@ -209,6 +219,8 @@ bool Disk::write(const std::string& file, Bytes& content, const void* data, std:
   const std::lock_guard lock(mutex);
   if (fail_writes_ || writes_left_ == 0) return false;
   if (writes_left_ != SIZE_MAX) --writes_left_;
+  full = full_ && full_();
+  if (full) return false;
   const std::size_t grown = std::max(offset + size, content.size()) - content.size();
   if (const std::size_t needed = copies_ ? size : grown; needed != 0) {
     std::size_t used = needed;

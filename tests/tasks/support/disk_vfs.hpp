@@ -42,12 +42,14 @@ class Disk {
 
   const std::string& name() const { return name_; }
   std::size_t op_count() const;
+  int opens(const std::string& file) const;                // how often it was opened
   const std::vector<DiskOp>& ops() const { return ops_; }  // when nobody writes
   void mount(Files files);
   Files contents() const;  // a copy: what a killed process leaves
 
   /// Faults, each until it is taken back.
-  void set_capacity(std::size_t bytes);  // writes beyond fail as on a full disk
+  void set_capacity(std::size_t bytes);         // writes beyond fail as on a full disk
+  void full_while(std::function<bool()> full);  // no write at all; null: takes it back
   void fail_syncs(bool fail);
   void fail_writes(bool fail);
   void fail_writes_after(std::size_t writes);  // so many are still done
@@ -71,6 +73,8 @@ class Disk {
   std::string name_;
   std::unique_ptr<sqlite3_vfs> vfs_;
   Files files_;
+  std::map<std::string, int> opens_;
+  std::function<bool()> full_;
   std::vector<DiskOp> ops_;
   std::size_t capacity_ = SIZE_MAX, writes_left_ = SIZE_MAX;
   std::condition_variable released_;

@@ -1,0 +1,146 @@
+// What happens to a write while the disk is at its sync: cancellation, progress, close, a wait.
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <reeve/tasks/tracking.hpp>
+#include <thread>
+
+#include "tests/support/pch.hpp"
+#include "tests/tasks/support/disk_vfs.hpp"
+#include "tests/tasks/support/run.hpp"
+
+namespace reeve::tasks {
+namespace {
+
+using boost::asio::awaitable;
+using testing::run;
+
+class HeldSyncTest : public ::testing::Test {
+ protected:
+  StoreConfig config() {
+    StoreConfig c;
+    c.path = "/disk/tasks.db";
+    c.vfs = disk_.name();
+    c.reserve = ByteSize{0};
+    return c;
+  }
+  TaskStore open() { return TaskStore(context_.get_executor(), config()); }
+  void poll() {
+    context_.restart();
+    context_.poll();
+  }
+  void poll_until_held() {
+    while (!disk_.somebody_syncs()) {
+      poll();
+      std::this_thread::yield();
+    }
+  }
+  void spawn(awaitable<TaskRecord> write) {
+    boost::asio::co_spawn(context_, std::move(write), boost::asio::detached);
+    poll();
+  }
+  /// `tracked`, cancelled while its first sync after `hold_syncs` is under way.
+  std::optional<TrackReport> cancel_during_a_write(TaskStore& store, TrackedWork work,
+                                                   TrackOptions options) {
+    boost::asio::cancellation_signal signal;
+    std::optional<TrackReport> answer;
+    boost::asio::co_spawn(context_, tracked(store, "t", std::move(work), std::move(options)),
+                          boost::asio::bind_cancellation_slot(
+                              signal.slot(), [&](std::exception_ptr e, TrackReport report) {
+                                if (!e) answer = std::move(report);
+                              }));
+    poll_until_held();
+    signal.emit(boost::asio::cancellation_type::terminal);
+    poll();
+    disk_.hold_syncs(false);
+    context_.restart();
+    context_.run();
+    return answer;
+  }
+
+  testing::Disk disk_{"held sync"};
+  boost::asio::io_context context_;
+};
+
+TEST_F(HeldSyncTest, CancellingTrackedWorkDuringItsStartIsRecorded) {
+  for (const bool created : {true, false}) {
+    disk_.mount({});
+    auto store = open();
+    if (created) run(context_, store.create_task("t"));
+    int ran = 0;
+    const TrackedWork work = [&ran](ProgressSink) -> awaitable<Json> {
+      ++ran;
+      co_return Json();
+    };
+    disk_.hold_syncs(true);
+    const auto report = cancel_during_a_write(store, work, {});
+    ASSERT_TRUE(report);
+    EXPECT_EQ(report->state, TaskState::cancelled);
+    EXPECT_EQ(report->attempts, created ? 1 : 0);
+    EXPECT_EQ(ran, 0);
+    EXPECT_EQ(store.get_task_status("t")->state(), TaskState::cancelled);
+  }
+}
+
+TEST_F(HeldSyncTest, WorkCancelledWhileItsRetryIsWrittenIsNotRetried) {
+  auto store = open();
+  run(context_, store.create_task("t"));
+  int ran = 0;
+  const TrackedWork work = [&ran](ProgressSink) -> awaitable<Json> {
+    ++ran;
+    throw std::runtime_error("broken");
+    co_return Json();
+  };
+  TrackOptions options;
+  options.tries_max = 3;
+  options.backoff_min = options.backoff_max = std::chrono::milliseconds{1};
+  options.retry_if = [&](const std::exception&) {
+    disk_.hold_syncs(ran == 1);
+    return true;
+  };
+  const auto report = cancel_during_a_write(store, work, options);
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->state, TaskState::cancelled);
+  EXPECT_EQ(report->attempts, 1);
+  EXPECT_EQ(ran, 1);
+  EXPECT_EQ(store.get_task_status("t")->state(), TaskState::cancelled);
+}
+
+TEST_F(HeldSyncTest, CloseWritesProgressThatStandsOnATransitionOfTheLastBatch) {
+  {
+    auto store = open();
+    for (const char* id : {"busy", "t", "other"}) run(context_, store.create_task(id));
+    run(context_, store.start_task("other"));
+    disk_.hold_syncs(true);
+    spawn(store.start_task("busy"));
+    poll_until_held();
+    spawn(store.start_task("t"));
+    Fields page;
+    page.set("page", std::int64_t{7});
+    EXPECT_TRUE(store.post_progress("t", 50, page));
+    std::thread closer([&store] { store.close(); });
+    while (store.post_progress("other", 1)) std::this_thread::yield();
+    disk_.hold_syncs(false);
+    closer.join();
+    context_.restart();
+    context_.run();
+  }
+  auto store = open();
+  const auto now = store.get_task_status("t");
+  ASSERT_TRUE(now);
+  EXPECT_EQ(now->progress(), 50);
+  EXPECT_EQ(now->fields(), R"({"page":7})");
+}
+
+TEST_F(HeldSyncTest, AWaitForATaskThatIsBeingCreatedTimesOut) {
+  auto store = open();
+  disk_.hold_syncs(true);
+  spawn(store.create_task("x"));
+  EXPECT_EQ(testing::code_of([&] { run(context_, store.wait("x", std::chrono::milliseconds{1})); }),
+            TaskErrc::timed_out);
+  disk_.hold_syncs(false);
+  context_.restart();
+  context_.run();
+  EXPECT_EQ(store.get_task_status("x")->state(), TaskState::pending);
+}
+
+}  // namespace
+}  // namespace reeve::tasks
