@@ -119,8 +119,8 @@ class ResourcePool {
 
   /// Changes max_workers. Surplus idle workers end at once, leased ones when they come back; never
   /// waits.
-  /// Errors: ConfigError, as a pool made with this number would have thrown, PoolClosedError; nothing
-  /// has changed then.
+  /// Errors: ConfigError, as a pool made with this number would have thrown, PoolClosedError;
+  /// nothing has changed then.
   boost::asio::awaitable<void> resize(std::size_t max_workers);
 
   /// Ends the pool. Idempotent; concurrent calls each return when the pool is empty or their
