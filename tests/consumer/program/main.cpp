@@ -6,6 +6,9 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <cstdio>
+#ifdef CONSUMER_OF_ALL
+#include <reeve/reeve.hpp>
+#endif
 
 boost::asio::awaitable<void> print_budget(reeve::ByteSize budget) {
   const auto text = reeve::to_string(budget);
