@@ -228,6 +228,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   bool start_one(const char* device = nullptr);
   void start_for_the_left_out();
   void make_room(const char* device);
+  void make_room_for_waiters();
   void start(std::uint32_t slot);
   void came_up(std::uint32_t slot);
   void ready(std::uint32_t slot);

@@ -295,9 +295,7 @@ void Core::offer(std::uint32_t number) {
     slot.idle_since = now_ns();
     need_alarm(slot.idle_since + std::chrono::nanoseconds(config_.idle_timeout).count());
   }
-  for (auto* waiter = waiters_.front(); waiter != nullptr; waiter = waiters_.next(*waiter)) {
-    make_room(static_cast<Request*>(waiter->note)->device);
-  }
+  make_room_for_waiters();
   settle();
 }
 

@@ -115,7 +115,6 @@ void Core::arm_call(Lease& lease, const RunLimits& limits) {
 void Core::disarm_call(Lease& lease) {
   process::BoardSlot& cell = *slots_[lease.slot].cell;
   if (lease.call_deadline != 0) cell.deadline.store(lease.deadline, std::memory_order_seq_cst);
-  lease.call_deadline = 0;
   lease.soft_deadline = never;
   if (lease.call_memory > 0_B && config_.watch_memory)
     cell.memory_limit.store(config_.worker_memory.bytes(), std::memory_order_seq_cst);
@@ -124,6 +123,7 @@ void Core::disarm_call(Lease& lease) {
          !cell.word.compare_exchange_weak(word, LeaseWord(word).next_epoch().bits())) {
   }
   lease.replied = LeaseWord(word).cause() == Cause::active;
+  if (lease.replied) lease.call_deadline = 0;  // else the evidence asks whose limit it was
   lease.used = true;
 }
 
@@ -182,6 +182,11 @@ boost::asio::awaitable<void> Core::complete(Lease& lease, const codec::TaskDescr
       } catch (...) {
         lease.caller = nullptr;
         lease.submitted = false;
+        slot.cell->deadline.store(lease.deadline, std::memory_order_seq_cst);
+        if (lease.call_memory > 0_B && config_.watch_memory)
+          slot.cell->memory_limit.store(config_.worker_memory.bytes(), std::memory_order_seq_cst);
+        lease.call_deadline = 0;
+        lease.soft_deadline = never;
         throw;
       }
     }

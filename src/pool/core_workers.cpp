@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "pool/backoff.hpp"
 #include "pool/core.hpp"
@@ -39,6 +40,7 @@ void Core::start_for_the_left_out() {
       coming.erase(found);
     } else {
       start_one(wish);
+      if (waiters_.empty()) return;  // too many starts failed: all were told
     }
   }
 }
@@ -54,6 +56,18 @@ void Core::make_room(const char* device) {
   slots_[idle_.front()].surplus = true;  // what follows it is what is waited for
   retire(idle_.front(), Cause::none);
   start_one(device);
+}
+
+void Core::make_room_for_waiters() {
+  const char* asked = nullptr;
+  for (auto* waiter = waiters_.front(); waiter != nullptr; waiter = waiters_.next(*waiter)) {
+    const char* const wish = static_cast<Request*>(waiter->note)->device;
+    if (wish == nullptr || (asked != nullptr && std::strcmp(wish, asked) == 0)) continue;
+    asked = wish;
+    make_room(wish);
+    // What could not be started may have ended the waiting of all.
+    if (idle_.empty() || live() < max_workers_ || waiters_.empty()) break;
+  }
 }
 
 // Starts a worker in an empty slot if the pool may have one more.

@@ -21,7 +21,8 @@ std::int64_t look_interval_ns(std::uint64_t used, std::uint64_t limit) {
 }
 
 void Warden::sweep() {
-  for (;;) {
+  constexpr int passes_max = 4;
+  for (int pass = 1;; ++pass) {
     board_->sweeps.fetch_add(1, std::memory_order_relaxed);
     const std::int64_t now = monotonic_ns();
     std::int64_t next = never;
@@ -30,8 +31,9 @@ void Warden::sweep() {
     }
     arm(next);
     // A lease granted meanwhile saw the old alarm or we see its deadline now: one of both is sure.
-    bool earlier = false;
-    for (std::uint32_t slot = 0; slot < wards_.size() && !earlier; ++slot) {
+    std::int64_t missed = never;
+    bool changed = false;
+    for (std::uint32_t slot = 0; slot < wards_.size(); ++slot) {
       const Ward& ward = wards_[slot];
       if (ward.pid == 0 || ward.killed_for != Cause::none) continue;  // its lease ends by itself
       const LeaseWord word{slots_[slot].word.load(std::memory_order_seq_cst)};
@@ -39,10 +41,14 @@ void Warden::sweep() {
       if (wards_[slot].pid == 0 || wards_[slot].killed_for != Cause::none) continue;
       if (word.cause() != Cause::active) continue;
       const std::uint64_t limit = slots_[slot].memory_limit.load();
-      const bool unwatched = limit != 0 && (ward.next_look == 0 || ward.looked_for != limit);
-      earlier = slots_[slot].deadline.load(std::memory_order_seq_cst) < next || unwatched;
+      changed |= limit != 0 && (ward.next_look == 0 || ward.looked_for != limit);
+      const std::int64_t deadline = slots_[slot].deadline.load(std::memory_order_seq_cst);
+      if (deadline < next) missed = std::min(missed, deadline);
     }
-    if (!earlier) return;
+    if (missed == never && !changed) return;
+    // Many short calls with limits of their own change something at each pass: others are served
+    // first.
+    if (pass == passes_max) return arm(std::min(missed, monotonic_ns() + 500'000));
   }
 }
 

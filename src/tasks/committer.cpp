@@ -1,8 +1,10 @@
 // The committer thread: takes the whole queue, one transaction, then tells everyone.
 #include <algorithm>
 #include <boost/asio/execution/context.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/query.hpp>
+#include <boost/asio/thread_pool.hpp>
 
 #include "tasks/engine.hpp"
 
@@ -227,8 +229,15 @@ void Engine::settle_ticket(const TicketPtr& ticket) {
   }
 }
 
+// A context itself: what is posted there waits for no user's handler, as it might on a strand.
+bool is_plain(const boost::asio::any_io_executor& home) {
+  return home.target<boost::asio::io_context::executor_type>() != nullptr ||
+         home.target<boost::asio::thread_pool::executor_type>() != nullptr;
+}
+
 /// Wakes those who wait, with one post for each context: a post for each of them would make this
-/// thread and theirs fight for the same lock, once per answer.
+/// thread and theirs fight for the same lock, once per answer. Who waits on a strand is woken
+/// there.
 void Engine::announce(const std::vector<TicketPtr>& durable) {
   struct Group {
     const void* context;  // only compared: it may be gone at any time
@@ -245,9 +254,9 @@ void Engine::announce(const std::vector<TicketPtr>& durable) {
     const void* context = &boost::asio::query(t->home, boost::asio::execution::context);
     auto at = std::find_if(groups.begin(), groups.end(),
                            [&](const Group& g) { return g.context == context; });
-    if (at == groups.end() && groups.size() < groups_max)
+    if (at == groups.end() && groups.size() < groups_max && is_plain(t->home))
       at = groups.insert(groups.end(), Group{context, {}});
-    if (at != groups.end()) {
+    if (at != groups.end() && is_plain(t->home)) {
       at->tickets.push_back(t);
     } else {
       lock.unlock();

@@ -93,6 +93,7 @@ TEST_F(PoolWaiting, a_living_worker_serves_while_no_other_can_be_started) {
   auto first = run_in(context, hold(pool, "first"));
   EXPECT_TRUE(error_of<PoolDegradedError>(context, hold(pool, "second")));
   EXPECT_TRUE(run_until(context, [&] { return pool.health() == PoolHealth::degraded; }));
+  EXPECT_NO_THROW(run_in(context, pool.resize(2)));
   first.reset();
   EXPECT_EQ(pool.health(), PoolHealth::ready) << "an acquire would be served";
   for (int i = 0; i < 3; ++i) expect_pool_works(context, pool);
