@@ -1,5 +1,9 @@
 // What happens to a write while the disk is at its sync: cancellation, progress, close, a wait.
 #include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_future.hpp>
+#include <future>
 #include <reeve/tasks/tracking.hpp>
 #include <thread>
 
@@ -140,6 +144,34 @@ TEST_F(HeldSyncTest, AWaitForATaskThatIsBeingCreatedTimesOut) {
   context_.restart();
   context_.run();
   EXPECT_EQ(store.get_task_status("x")->state(), TaskState::pending);
+}
+
+TEST_F(HeldSyncTest, AWriterOnABusyStrandKeepsNobodyElseWaiting) {
+  boost::asio::thread_pool threads(2);
+  bool told = false;
+  {
+    TaskStore store(threads.get_executor(), config());
+    const auto write_on = [&store](auto strand, const char* id) {
+      auto written = boost::asio::co_spawn(strand, store.create_task(id), boost::asio::use_future);
+      boost::asio::post(strand, boost::asio::use_future([] {})).get();  // it waits for the disk now
+      return written;
+    };
+    const auto own = boost::asio::make_strand(threads);
+    disk_.hold_syncs(true);
+    auto first = write_on(boost::asio::make_strand(threads), "first");
+    while (!disk_.somebody_syncs()) std::this_thread::yield();
+    auto other = write_on(boost::asio::make_strand(threads), "other");
+    auto last = write_on(own, "own");
+    auto busy = boost::asio::post(own, boost::asio::use_future([&] {
+                                    disk_.hold_syncs(false);
+                                    return other.wait_for(std::chrono::seconds{20}) ==
+                                           std::future_status::ready;
+                                  }));
+    told = busy.get();
+    last.get();
+  }
+  threads.join();
+  EXPECT_TRUE(told) << "who wrote beside it was woken on its strand";
 }
 
 }  // namespace
