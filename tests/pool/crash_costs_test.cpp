@@ -70,13 +70,17 @@ Belongings belongings(int warden) {
           resident_of(getpid()) + resident_of(warden)};
 }
 
-// The warden opens a worker's files when it first looks at it, which is soon after the lease began.
+// The warden opens a worker's two files when it first looks at it, which is soon after the lease
+// began.
 bool has_looked(int warden) {
   const std::filesystem::path files = "/proc/" + std::to_string(warden) + "/fd";
-  return std::ranges::any_of(std::filesystem::directory_iterator(files), [](const auto& entry) {
+  int open = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(files)) {
     std::error_code gone;
-    return std::filesystem::read_symlink(entry.path(), gone).filename() == "children";
-  });
+    const auto name = std::filesystem::read_symlink(entry.path(), gone).filename();
+    open += name == "children" || name == "statm";
+  }
+  return open == 2;
 }
 
 void crash_many_times(int count, bool use_cgroup = false) {
