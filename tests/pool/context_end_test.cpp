@@ -1,6 +1,7 @@
 // The pool's execution context ends and its users', another, goes on: everybody who waits is told.
 #include <reeve/pool/resource_pool.hpp>
 
+#include "tests/pool/ending.hpp"
 #include "tests/pool/pool_test_support.hpp"
 
 namespace reeve::test {
@@ -19,20 +20,6 @@ asio::awaitable<void> acquire_into(ResourcePool pool, std::optional<WorkerLease>
   auto lease = co_await pool.acquire_worker("user");
   to.emplace(std::move(lease));
 }
-
-struct Ending {
-  bool known = false;
-  std::exception_ptr failure;
-  auto note() {
-    return [this](std::exception_ptr e) {
-      known = true;
-      failure = e;
-    };
-  }
-  void rethrow() const {
-    if (failure) std::rethrow_exception(failure);
-  }
-};
 
 class PoolContextEnd : public testing::TestWithParam<Isolation> {
  protected:

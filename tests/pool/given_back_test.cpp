@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "tests/pool/audit_support.hpp"
+#include "tests/pool/ending.hpp"
 
 namespace reeve::test {
 namespace {
@@ -22,21 +23,6 @@ asio::awaitable<void> spin_on(WorkerLease& lease) {
   auto call = lease.run<&spin>();
   co_await std::move(call);
 }
-
-/// How something ended that was started beside the test.
-struct Ending {
-  bool known = false;
-  std::exception_ptr failure;
-  auto note() {
-    return [this](std::exception_ptr e) {
-      known = true;
-      failure = e;
-    };
-  }
-  void rethrow() const {
-    if (failure) std::rethrow_exception(failure);
-  }
-};
 
 class GivenBack : public testing::TestWithParam<Isolation> {
  protected:
