@@ -51,6 +51,7 @@ void Core::abandon() noexcept {
 Core::Core(asio::any_io_executor executor, ResourceConfig config)
     : fork_generation_(current_generation()),
       config_(std::move(config)),
+      least_memory_(least_worker_memory()),
       executor_(std::move(executor)),
       quiet_(asio::query(executor_, asio::execution::context)),
       max_workers_(config_.max_workers),

@@ -63,6 +63,7 @@ struct Lease {
   std::uint64_t call_limit = 0;            // bytes, as asked for
   std::shared_ptr<ProgressGate> progress;  // to the call's sink, if it has one
   std::uint64_t progress_number = 0;
+  std::exception_ptr thrown;  // by that sink, and it ends the lease
   // Its end.
   std::shared_ptr<LeaseObserver> observer;
   std::uint64_t observer_token = 0;
@@ -136,6 +137,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void open();  // second half of construction: needs shared_from_this
 
   const ResourceConfig& config() const noexcept { return config_; }
+  ByteSize least_memory() const noexcept { return least_memory_; }  // of a worker
   const boost::asio::any_io_executor& executor() const noexcept { return executor_; }
 
   // core_acquire.cpp
@@ -295,9 +297,9 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void arm_call(Lease& lease, const RunLimits& limits);
   void disarm_call(Lease& lease);
   void post_progress(std::uint32_t slot);
-  void on_sink_failed(std::uint32_t slot, const ProgressGate& gate);
+  void on_sink_failed(std::uint32_t slot, const ProgressGate& gate, std::exception_ptr e);
   void end_progress(Lease& lease) noexcept;
-  bool give_up(Lease& lease, std::string reason);
+  bool give_up(Lease& lease, std::string reason, std::exception_ptr thrown = {});
   friend class CallHook;
   friend class RequestGuard;
   friend class WatchHook;
@@ -334,6 +336,7 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
 
   const unsigned fork_generation_;
   ResourceConfig config_;
+  const ByteSize least_memory_;
   boost::asio::any_io_executor executor_;
   async::QuietWait quiet_;
   mutable std::mutex mutex_;

@@ -68,6 +68,7 @@ Lease& Core::grant(std::uint32_t number, std::string_view task,
   lease.gpu_observed = 0;
   lease.buffers = lease.used = lease.rehiring = lease.stop_asked = false;
   lease.rehires = 0;
+  lease.thrown = nullptr;
   slot.lease = &lease;
   set_state(slot, WorkerState::leased);
   ++slot.leases_of_worker;

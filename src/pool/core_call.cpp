@@ -74,7 +74,7 @@ void Core::end_call(Lease& lease) noexcept {
 }
 
 // Ends the worker of a call. False: the warden has decided already, and its cause will arrive.
-bool Core::give_up(Lease& lease, std::string reason) {
+bool Core::give_up(Lease& lease, std::string reason, std::exception_ptr thrown) {
   Slot& slot = slots_[lease.slot];
   std::uint64_t word = slot.cell->word.load(std::memory_order_relaxed);
   if (LeaseWord(word).cause() != Cause::active ||
@@ -83,6 +83,7 @@ bool Core::give_up(Lease& lease, std::string reason) {
   std::erase(busy_, lease.slot);
   // The slot's worker, which may have followed the one that the lease was granted.
   backend_->kill(lease.slot, slot.incarnation, Cause::cancelled);
+  lease.thrown = std::move(thrown);
   revoke(lease.slot, Cause::cancelled, std::make_shared<const Evidence>(), std::move(reason));
   return true;
 }
@@ -302,17 +303,20 @@ void Core::post_progress(std::uint32_t number) {
                      progress = std::move(progress), number, turn = ++slot.lease->progress_number] {
                       try {
                         gate->tell(turn, progress.percent, progress.note);
-                      } catch (...) {  // the gate keeps it for the call
-                        if (const auto self = weak.lock()) self->on_sink_failed(number, *gate);
+                      } catch (...) {
+                        if (const auto self = weak.lock())
+                          self->on_sink_failed(number, *gate, std::current_exception());
                       }
                     });
 }
 
-void Core::on_sink_failed(std::uint32_t number, const ProgressGate& gate) {
+// The gate keeps it for the call, too: the reply may have come already.
+void Core::on_sink_failed(std::uint32_t number, const ProgressGate& gate,
+                          std::exception_ptr thrown) {
   const std::lock_guard lock(mutex_);
   Lease* const lease = detached_ ? nullptr : slots_[number].lease;
   if (lease != nullptr && lease->progress.get() == &gate && !lease->replied)
-    give_up(*lease, "its progress sink threw");
+    give_up(*lease, "its progress sink threw", std::move(thrown));
 }
 
 // Outside of the lock: the sink that this waits for may want it. Only the call itself writes here.

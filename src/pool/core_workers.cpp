@@ -222,6 +222,7 @@ void Core::revoke(std::uint32_t number, Cause cause, std::shared_ptr<const Evide
   failure->evidence = std::move(evidence);
   failure->reason = std::move(reason);
   failure->by.assign(by);
+  failure->thrown = std::move(lease->thrown);
   lease->failure = std::move(failure);
   --active_;
   if (closed_) ++ended_;

@@ -95,6 +95,7 @@ std::string signal_name(int number) {
 }
 
 void throw_failure(const Failure& failure) {
+  if (failure.thrown) std::rethrow_exception(failure.thrown);
   const auto& evidence = failure.evidence;
   switch (failure.cause) {
     case Cause::timeout:

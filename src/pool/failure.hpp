@@ -17,8 +17,9 @@ struct Failure {
   std::string task;
   WorkerId worker;
   std::shared_ptr<const Evidence> evidence;
-  std::string reason;  // for lost and cancelled: what happened
-  std::string by;      // set: preempted, in favour of
+  std::string reason;         // for lost and cancelled: what happened
+  std::string by;             // set: preempted, in favour of
+  std::exception_ptr thrown;  // set: by the call's progress sink; this is what is thrown
 };
 
 /// The typed exception of `failure`. Cost: allocates its text.

@@ -80,8 +80,8 @@ class ProcessBackend final : public Backend, private LinkEvents {
 };
 
 constexpr const char* no_warden_text =
-    "its warden, a copy of this program, ended before it came to reeve::init: make that the first "
-    "line of main, before arguments are looked at";
+    "its warden, a copy of this program, ended before it answered; if main does anything before "
+    "reeve::init, such as looking at its arguments, make reeve::init its first line";
 
 ProcessBackend::ProcessBackend(BackendEvents& events, std::weak_ptr<Core> owner,
                                asio::any_io_executor executor, async::QuietWait quiet,
@@ -169,6 +169,7 @@ void ProcessBackend::on_warden_ended() {
     enter_group(board_.settings(), group_, config_);
   }
   // Each death may start another worker, which has another warden.
+  const bool greeted = greeted_;
   const auto lost = std::exchange(living_, std::vector<std::uint64_t>(living_.size(), 0));
   for (std::uint32_t slot = 0; slot < lost.size(); ++slot) {
     const std::uint64_t incarnation = lost[slot];
@@ -182,7 +183,7 @@ void ProcessBackend::on_warden_ended() {
     death.status = 9;
     death.tree_complete = false;
     death.dead_at = now_ns();
-    death.reason = greeted_ ? "its warden ended" : no_warden_text;
+    death.reason = greeted ? "its warden ended" : no_warden_text;
     events_.on_died(slot, incarnation, std::move(death));
   }
 }

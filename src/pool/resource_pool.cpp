@@ -9,7 +9,6 @@
 
 #include "pool/core.hpp"
 #include "pool/lease_share.hpp"
-#include "pool/mechanisms.hpp"
 #include "process/worker.hpp"
 
 namespace reeve {
@@ -83,7 +82,7 @@ namespace {
 
 void check_memory(const Core& core, const RunLimits& limits) {
   if (!limits.memory || core.config().isolation != Isolation::process) return;
-  const ByteSize least = least_worker_memory();
+  const ByteSize least = core.least_memory();
   if (*limits.memory > least) return;
   throw ConfigError(fmt::format(
       "RunLimits::memory is {}, but an empty worker of this program takes up to {} already; give "

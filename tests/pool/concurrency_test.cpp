@@ -235,6 +235,14 @@ void lose_the_warden(asio::io_context& context) {
   ASSERT_TRUE(wait_until([&] { return pool.status().waiting == 1; }, 10s));
   kill(parent_pid(leases.front()->pid()), SIGKILL);
   EXPECT_NO_THROW(waiter.get());
+  for (const auto& lease : leases) {
+    ASSERT_TRUE(wait_until([&] { return lease->revoked(); }, 10s));
+    try {
+      lease->rethrow_cause();
+    } catch (const WorkerLostError& error) {
+      EXPECT_THAT(error.what(), testing::EndsWith("its warden ended"));
+    }
+  }
 }
 
 // 49: its socket and its process end at once, and are looked at by several threads.

@@ -17,8 +17,9 @@ namespace reeve {
 ///     limits.timeout = 200ms;              // less time for this call
 ///     limits.timeout = std::nullopt;       // as the lease again
 ///
-/// Errors: ConfigError with `find_fault`'s text by the call that is given them, before it is sent;
-///         the lease stays as it is.
+/// Errors: ConfigError by the call that is given them, before it is sent, with `find_fault`'s text
+///         or for `memory` that an empty worker of this pool takes already; the lease stays as it
+///         is.
 struct RunLimits {
   using ProgressSink = std::function<void(double percent, std::string_view note)>;
 
@@ -40,7 +41,8 @@ struct RunLimits {
   ProgressSink progress;
 };
 
-/// The first fault of `limits` as a sentence with value, range and remedy; empty if there is none.
+/// The first fault of `limits` that holds for every pool, as a sentence with value, range and
+/// remedy; empty if there is none.
 std::optional<std::string> find_fault(const RunLimits& limits);
 
 /// How map and parallel_map cut their work.

@@ -55,7 +55,8 @@ auto with_worker(ResourcePool pool, TaskName task, Body body)
 ///
 /// Threads:  the body runs on a strand over the calling coroutine's executor.
 /// Lifetime: the body is moved in and lives until it has ended; name a closure with captures first
-/// (g++ 12). Errors:   those of acquire_worker and of the lease; whatever the body throws.
+///           (g++ 12).
+/// Errors:   those of acquire_worker and of the lease; whatever the body throws.
 template <class Body>
 auto with_worker(ResourcePool& pool, std::string_view task_id, Body body) {
   return async::on_own_strand(

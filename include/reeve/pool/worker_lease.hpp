@@ -54,8 +54,9 @@ class [[nodiscard]] WorkerLease {
   /// Errors:       WorkerTimeoutError, WorkerMemoryError, WorkerCrashedError, WorkerLostError; what
   ///               the task throws: standard exceptions as themselves, others as RemoteError;
   ///               codec::EncodeError at once for arguments, and when awaited for a result, that
-  ///               is beyond message_max; codec::DecodeError; at once: ConfigError for limits that
-  ///               are zero or less, std::logic_error for a second call at a time.
+  ///               is beyond message_max; codec::DecodeError; what the progress sink
+  ///               throws; at once: ConfigError for limits that are zero or less or too small for
+  ///               any worker, std::logic_error for a second call at a time.
   /// Cost:         2 us for small arguments on a worker that was busy of late, else 9; a copy of
   ///               what it carries.
   template <auto Fn, class... Args>
