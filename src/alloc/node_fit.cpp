@@ -29,7 +29,7 @@ NodeFit::NodeFit(const NodeMachine& machine) {
     has_.push_back(g.properties);
     auto name = g.name;
     std::erase(name, '#');
-    has_.back().insert_or_assign(std::move(name), true);
+    has_.back().emplace(std::move(name), true);
     for (std::int32_t i = 0; i < g.count; ++i) {
       group_of_.push_back(has_.size() - 1);
       names_.push_back(machine.node_name(node++));
@@ -39,8 +39,10 @@ NodeFit::NodeFit(const NodeMachine& machine) {
 }
 
 bool NodeFit::has(std::size_t node, std::size_t group, const Constraint& c) const {
-  if (c.key == "host") return satisfies({{"host", names_[node]}}, c);
-  if (c.key == names_[node]) return satisfies({{names_[node], true}}, c);
+  if (!has_[group].contains(c.key)) {
+    if (c.key == "host") return satisfies({{"host", names_[node]}}, c);
+    if (c.key == names_[node]) return satisfies({{names_[node], true}}, c);
+  }
   return satisfies(has_[group], c);
 }
 

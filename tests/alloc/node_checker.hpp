@@ -29,9 +29,9 @@ inline std::vector<PlainNode> plain_nodes(const NodeMachine& machine) {
       std::string group;
       for (char c : g.name)
         if (c != '#') group += c;
-      node.has[group] = true;
-      node.has[name] = true;
-      node.has["host"] = name;
+      node.has.emplace(group, true);
+      node.has.emplace(name, true);
+      node.has.emplace("host", name);
       nodes.push_back(std::move(node));
     }
   return nodes;

@@ -155,6 +155,19 @@ TEST(CanRun, NamesWhatBinds) {
       4);
 }
 
+TEST(CanRun, APropertyIsNotHiddenByANameLikeIt) {
+  const auto m = machine("gpu# 2 1 - gpu=4 gpu2=no\nlone 1 1 - lone=7 host=x\n").value();
+  const auto yes = [&](const char* spec) {
+    return can_run(parse_node_spec(spec).value(), m).has_value();
+  };
+  EXPECT_TRUE(yes("2:gpu=4"));
+  EXPECT_TRUE(yes("2:gpu2=no"));
+  EXPECT_TRUE(yes("1:gpu1"));
+  EXPECT_TRUE(yes("1:lone=7"));
+  EXPECT_TRUE(yes("1:host=x"));
+  EXPECT_FALSE(yes("1:host=lone"));
+}
+
 TEST(CanRun, RefusesWhatHasNoMeaning) {
   const NodeMachine m{{{.name = "a"}}};
   const auto code = [&](const NodeRequest& q) { return can_run(q, m).refusal().code; };

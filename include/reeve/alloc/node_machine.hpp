@@ -23,7 +23,8 @@ struct NodeGroup {
   std::int32_t count = 1;
   std::int32_t processors = 1;      ///< of each node
   std::int64_t memory = uncounted;  ///< bytes of each node
-  /// Every node has, beside these, its group's name (without `#`), its own, and `host` = its own.
+  /// Every node has, beside these and where no key of them is the same, its group's name (without
+  /// `#`), its own name, and `host` = its own name.
   Capabilities properties{};
 };
 
