@@ -183,13 +183,14 @@ RC_GTEST_PROP(NodeSimulatorProperty, EqualsNamedMachinesWhereEachNodeIsOne, ()) 
 RC_GTEST_PROP(NodeSimulatorProperty, EqualsCountingOnOneNode, ()) {
   const auto t = plain_trace(0);
   for (auto backfill : {Backfill::easy, Backfill::conservative, Backfill::hybrid})
-    for (auto order : {Order::fcfs, Order::sjf, Order::f1}) {
-      const SimulatorOptions plain{
-          .order = order, .backfill = backfill, .backfill_order = order, .depth = 3};
-      auto named = plain;
-      named.placement = Placement::identified;
-      expect_equal(t, one_node, named, plain);
-    }
+    for (auto order : {Order::fcfs, Order::sjf, Order::f1})
+      for (auto behind : {Order::fcfs, Order::sjf}) {
+        const SimulatorOptions plain{
+            .order = order, .backfill = backfill, .backfill_order = behind, .depth = 3};
+        auto named = plain;
+        named.placement = Placement::identified;
+        expect_equal(t, one_node, named, plain);
+      }
 }
 
 // Depth 1 is EASY, and as many as there are is conservative.
