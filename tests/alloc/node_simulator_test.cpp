@@ -79,12 +79,15 @@ RC_GTEST_PROP(NodeSimulatorProperty, OrderOfSimultaneousJobsDoesNotMatter, ()) {
   const auto m = random_machine();
   auto t = random_node_trace();
   for (auto& j : t.jobs) j.submit = j.submit / seconds(30) * seconds(30);
-  std::vector<std::size_t> order(t.jobs.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  for (std::size_t i = order.size(); i > 1; --i)
-    std::swap(order[i - 1], order[*rc::gen::inRange<std::size_t>(0, i)]);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](auto a, auto b) { return t.jobs[a].submit < t.jobs[b].submit; });
+  std::vector<std::size_t> order;
+  std::vector<int> lot;
+  for (std::size_t i = 0; i < t.jobs.size(); ++i) {
+    order.push_back(i);
+    lot.push_back(draw(0, 1000));
+  }
+  std::sort(order.begin(), order.end(), [&](auto x, auto y) {
+    return std::tuple(t.jobs[x].submit, lot[x], x) < std::tuple(t.jobs[y].submit, lot[y], y);
+  });
   NodeTrace other;
   for (auto i : order) {
     other.jobs.push_back(t.jobs[i]);
