@@ -11,6 +11,7 @@
 #include "benchmarks/alloc/measure.hpp"
 #include "benchmarks/alloc/naive.hpp"
 #include "benchmarks/support/report.hpp"
+#include "tests/alloc/node_checker.hpp"
 
 using namespace reeve::alloc;
 using namespace reeve::bench;
@@ -246,6 +247,42 @@ void replay() {
   Figure("alloc", "hpc2n EASY bounded slowdown (G8)", slowdown, "x").at_most(17.07).print();
 }
 
+// G8, second half: the same log on HPC2N's 120 nodes of two processors and 1 GiB, with the memory
+// that it says, under three rules; a sweep that knows nothing of the simulator counts breaks.
+void replay_on_nodes() {
+  const char* root = std::getenv("REEVE_DATA_DIR");
+  std::ifstream in(root ? std::string(root).append("/allocation/hpc2n.swf") : std::string());
+  if (!in) return;
+  const auto trace =
+      read_swf(in, {.requests = SwfOptions::Requests::per_node, .processors_per_node = 2}).value();
+  const NodeMachine machine{
+      {{.name = "seth", .count = 120, .processors = 2, .memory = std::int64_t{1} << 30}}};
+  const SimulatorOptions named{.placement = Placement::identified};
+  const SimulatorOptions conservative{.backfill = Backfill::conservative,
+                                      .placement = Placement::identified,
+                                      .replan = Replan::compress};
+  std::size_t breaks = 0;
+  const auto row = [&](const char* name, const SimulatorOptions& rule) {
+    NodeReplay ran;
+    const double rate = best_of_three([&] {
+      return per_second(1, [&] {
+        ran =
+            simulate_on_nodes(trace.jobs, trace.requests, machine, rule, Unrunnable::list).value();
+      });
+    });
+    breaks += node_breaks({trace.jobs, trace.requests, machine, rule, ran}).size();
+    Figure f("alloc", name, 1000 / rate, "ms");
+    if (rule.placement == Placement::counted) f.at_most(50);
+    f.print();
+  };
+  row("hpc2n on 120 nodes, EASY (G8b)", {});
+  row("hpc2n on 120 nodes, EASY, nodes named (G8b)", named);
+  row("hpc2n on 120 nodes, conservative, nodes named (G8b)", conservative);
+  Figure("alloc", "hpc2n on 120 nodes, breaks under those (G8b)", static_cast<double>(breaks), "1")
+      .at_most(0)
+      .print();
+}
+
 }  // namespace
 
 int main() {
@@ -258,4 +295,5 @@ int main() {
   }
   memory();
   replay();
+  replay_on_nodes();
 }

@@ -10,6 +10,8 @@
 #include "reeve/alloc/machine_timeline.hpp"
 #include "reeve/alloc/metrics.hpp"
 #include "reeve/alloc/model.hpp"
+#include "reeve/alloc/node_machine.hpp"
+#include "reeve/alloc/node_simulator.hpp"
 #include "reeve/alloc/policy.hpp"
 #include "reeve/alloc/preemption.hpp"
 #include "reeve/alloc/quantity.hpp"

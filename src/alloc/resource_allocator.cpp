@@ -241,8 +241,9 @@ class ResourceAllocator::Cycle {
 
   Outcome refuse(std::size_t i, Refusal why) {
     Entry& e = a_.waiting_[i];
-    if (a_.options_.rule == QueueRule::reserve && windows_ < a_.options_.depth &&
-        why.code == Code::busy)
+    // A gang that must lie apart is refused by its spread where too few resources are free.
+    const bool may_fit_later = why.code == Code::busy || why.code == Code::affinity;
+    if (a_.options_.rule == QueueRule::reserve && windows_ < a_.options_.depth && may_fit_later)
       why.earliest = book(e);
     report_.waiting.push_back({e.ticket, std::move(why), false});
     done_[i] = 2;

@@ -7,10 +7,75 @@
 
 namespace reeve::alloc {
 
+namespace detail {
+
 namespace {
 
 // Of submits, and of all runs one after the other; the sum of both is well within 64 bits.
 constexpr Time latest = INT64_MAX / 4;
+
+}  // namespace
+
+Result<void> check_jobs(std::span<const Job> jobs, std::int64_t processors) {
+  Time last = INT64_MIN;
+  Time total = 0;
+  for (const Job& j : jobs) {
+    if (j.size > processors)
+      return Refusal{.code = Code::infeasible,
+                     .subject = "processors",
+                     .asked = j.size,
+                     .available = processors};
+    if (j.size <= 0 || j.run <= 0 || j.estimate <= 0)
+      return Refusal{.code = Code::malformed,
+                     .subject = "job " + std::to_string(j.id) + " has no size or time"};
+    if (j.submit < last)
+      return Refusal{.code = Code::malformed,
+                     .subject = "job " + std::to_string(j.id) + " is out of submit order"};
+    last = j.submit;
+    // One after the other, after the last submit: nothing ends later.
+    if (__builtin_add_overflow(total, std::max(j.run, j.estimate), &total) || total > latest ||
+        j.submit > latest || j.submit < -latest)
+      return Refusal{.code = Code::overflow,
+                     .subject = "the time at which job " + std::to_string(j.id) + " may end"};
+  }
+  return {};
+}
+
+std::vector<std::size_t> order_of(std::span<const Job> jobs) {
+  std::vector<std::size_t> order(jobs.size());
+  std::iota(order.begin(), order.end(), 0u);
+  const auto before = [&](std::size_t a, std::size_t b) {
+    const Job& x = jobs[a];
+    const Job& y = jobs[b];
+    return x.submit != y.submit ? x.submit < y.submit : x.id != y.id ? x.id < y.id : a < b;
+  };
+  if (!std::is_sorted(order.begin(), order.end(), before))
+    std::sort(order.begin(), order.end(), before);
+  return order;
+}
+
+void measure(std::span<const Job> jobs, std::int64_t processors, Replay& r) {
+  if (jobs.empty()) return;
+  double area = 0;
+  Time last = INT64_MIN;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    const double wait = double(r.jobs[i].start - jobs[i].submit) / 1e6;
+    const double run = double(r.jobs[i].finish - r.jobs[i].start) / 1e6;
+    r.mean_wait += wait;
+    r.max_wait = std::max(r.max_wait, wait);
+    r.mean_bounded_slowdown += std::max(1.0, (wait + run) / std::max(run, 10.0));
+    area += run * jobs[i].size;
+    last = std::max(last, r.jobs[i].finish);
+  }
+  r.mean_wait /= double(jobs.size());
+  r.mean_bounded_slowdown /= double(jobs.size());
+  r.makespan = double(last - jobs[0].submit) / 1e6;
+  r.utilisation = area / (r.makespan * double(processors));
+}
+
+}  // namespace detail
+
+namespace {
 
 Result<void> check(std::span<const Job> jobs, const SimulatorOptions& o) {
   const auto no = [](const char* why) {
@@ -28,47 +93,7 @@ Result<void> check(std::span<const Job> jobs, const SimulatorOptions& o) {
   if (o.placement == Placement::counted && o.replan == Replan::compress &&
       (o.backfill == Backfill::conservative || o.backfill == Backfill::hybrid))
     return no("compress needs identified placement");
-  Time last = INT64_MIN;
-  Time total = 0;
-  for (const Job& j : jobs) {
-    if (j.size > o.processors)
-      return Refusal{.code = Code::infeasible,
-                     .subject = "processors",
-                     .asked = j.size,
-                     .available = o.processors};
-    if (j.size <= 0 || j.run <= 0 || j.estimate <= 0)
-      return Refusal{.code = Code::malformed,
-                     .subject = "job " + std::to_string(j.id) + " has no size or time"};
-    if (j.submit < last)
-      return Refusal{.code = Code::malformed,
-                     .subject = "job " + std::to_string(j.id) + " is out of submit order"};
-    last = j.submit;
-    // One after the other, after the last submit: nothing ends later.
-    if (__builtin_add_overflow(total, std::max(j.run, j.estimate), &total) || total > latest ||
-        j.submit > latest || j.submit < -latest)
-      return Refusal{.code = Code::overflow,
-                     .subject = "the time at which job " + std::to_string(j.id) + " may end"};
-  }
-  return {};
-}
-
-void measure(std::span<const Job> jobs, std::int32_t processors, Replay& r) {
-  if (jobs.empty()) return;
-  double area = 0;
-  Time last = INT64_MIN;
-  for (std::size_t i = 0; i < jobs.size(); ++i) {
-    const double wait = double(r.jobs[i].start - jobs[i].submit) / 1e6;
-    const double run = double(r.jobs[i].finish - r.jobs[i].start) / 1e6;
-    r.mean_wait += wait;
-    r.max_wait = std::max(r.max_wait, wait);
-    r.mean_bounded_slowdown += std::max(1.0, (wait + run) / std::max(run, 10.0));
-    area += run * jobs[i].size;
-    last = std::max(last, r.jobs[i].finish);
-  }
-  r.mean_wait /= double(jobs.size());
-  r.mean_bounded_slowdown /= double(jobs.size());
-  r.makespan = double(last - jobs[0].submit) / 1e6;
-  r.utilisation = area / (r.makespan * processors);
+  return detail::check_jobs(jobs, o.processors);
 }
 
 }  // namespace
@@ -188,17 +213,10 @@ Result<Replay> simulate(std::span<const Job> jobs, const SimulatorOptions& optio
   if (auto ok = check(jobs, options); !ok) return ok.refusal();
   Replay replay;
   replay.jobs.resize(jobs.size());
-  const auto before = [](const Job& a, const Job& b) {
-    return a.submit != b.submit ? a.submit < b.submit : a.id < b.id;
-  };
-  if (std::is_sorted(jobs.begin(), jobs.end(), before)) {
+  const auto order = detail::order_of(jobs);
+  if (std::is_sorted(order.begin(), order.end())) {
     run(jobs, options, replay.jobs);
   } else {
-    std::vector<std::size_t> order(jobs.size());
-    std::iota(order.begin(), order.end(), 0u);
-    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-      return before(jobs[a], jobs[b]) || (!before(jobs[b], jobs[a]) && a < b);
-    });
     std::vector<Job> sorted;
     for (auto j : order) sorted.push_back(jobs[j]);
     std::vector<Outcome> outcomes(jobs.size());
@@ -207,7 +225,7 @@ Result<Replay> simulate(std::span<const Job> jobs, const SimulatorOptions& optio
   }
   for (auto& job : replay.jobs)
     if (job.promised == forever) job.promised = job.start;
-  measure(jobs, options.processors, replay);
+  detail::measure(jobs, options.processors, replay);
   return replay;
 }
 

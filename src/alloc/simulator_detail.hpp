@@ -39,6 +39,13 @@ struct Running {
   Time expected;  // as the scheduler believes
 };
 
+/// Sizes, times and order of jobs, none larger than `processors`.
+Result<void> check_jobs(std::span<const Job> jobs, std::int64_t processors);
+/// Positions by submit, id, position.
+std::vector<std::size_t> order_of(std::span<const Job> jobs);
+/// Fills the means.
+void measure(std::span<const Job> jobs, std::int64_t processors, Replay& replay);
+
 void run_one_at_a_time(std::span<const Job> jobs, const SimulatorOptions& options,
                        std::vector<Outcome>& out);
 void run_counted(std::span<const Job> jobs, const SimulatorOptions& options,

@@ -106,6 +106,26 @@ TEST_F(Windows, OnesOwnWindowIsNoUsageOfOnes) {
   EXPECT_EQ(report.granted[0].ticket, first);
 }
 
+// It was refused by its spread, not as busy, and had no window: whoever came later passed for ever.
+TEST(WindowsOfGangs, AGangThatLiesApartGetsOneToo) {
+  ManualClock clock;
+  ReservationManager manager(Dimensions::standard(), clock);
+  for (const char* name : {"a", "b"})
+    ASSERT_TRUE(manager.register_resource({.name = name, .capacity = cores(2)}));
+  ResourceAllocator allocator(manager, first_fit(), {.rule = QueueRule::reserve});
+  (void)allocator.submit("x", want(2, 0, 10 * second)).value();
+  Request apart = want(1, 0, 10 * second);
+  apart.gang[0].count = 2;
+  apart.spread = Spread::strict_spread;
+  const auto gang = allocator.submit("gang", apart).value();
+  (void)allocator.submit("long", want(2, 0, 50 * second)).value();
+  const auto report = allocator.schedule();
+  ASSERT_EQ(report.granted.size(), 1u);
+  ASSERT_EQ(report.waiting.size(), 2u);
+  EXPECT_EQ(report.waiting[0].ticket, gang);
+  EXPECT_EQ(report.waiting[0].why.earliest, manager.now() + 10 * second);
+}
+
 // Every live reservation is a grant or the window of somebody who waits; in the end nothing is
 // left.
 class Life {
