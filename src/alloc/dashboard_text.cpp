@@ -20,7 +20,7 @@ std::string percent(double v) {
   return text;
 }
 
-std::string quoted(std::string_view s) {
+std::string in_quotes(std::string_view s) {
   std::string text(1, '"');
   for (char c : s) {
     if (c == '"' || c == '\\') {
@@ -75,12 +75,12 @@ class Object {
  public:
   Object& raw(const char* key, const std::string& value) {
     if (text_.size() > 1) text_ += ',';
-    text_ += quoted(key);
+    text_ += in_quotes(key);
     text_ += ':';
     text_ += value;
     return *this;
   }
-  Object& text(const char* key, const std::string& value) { return raw(key, quoted(value)); }
+  Object& text(const char* key, const std::string& value) { return raw(key, in_quotes(value)); }
   Object& real(const char* key, double value) { return raw(key, number(value)); }
   template <class T>
   Object& whole(const char* key, T value) {

@@ -20,7 +20,7 @@ double response_of(Family family, double value) {
   return value;
 }
 
-std::string quoted(const std::string& text) {
+std::string in_quotes(const std::string& text) {
   std::string out = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\')
@@ -42,7 +42,7 @@ std::string list(const std::vector<std::string>& texts) {
   std::string out;
   for (const auto& t : texts) {
     if (!out.empty()) out += ',';
-    out += quoted(t);
+    out += in_quotes(t);
   }
   return fmt::format("[{}]", out);
 }
@@ -59,7 +59,7 @@ std::string json_of(const FitReport& f) {
     rows += fmt::format(
         R"({}{{"name":{},"mean":{},"sd":{},"mcse":{},"q5":{},"q50":{},"q95":{},"rhat":{},)"
         R"("ess_bulk":{},"ess_tail":{}}})",
-        rows.empty() ? "" : ",", quoted(r.name), number(r.mean), number(r.sd), number(r.mcse),
+        rows.empty() ? "" : ",", in_quotes(r.name), number(r.mean), number(r.sd), number(r.mcse),
         number(r.q5), number(r.q50), number(r.q95), number(r.rhat), number(r.ess_bulk),
         number(r.ess_tail));
   const auto& d = f.diagnostics;
@@ -73,10 +73,11 @@ std::string json_of(const FitReport& f) {
       R"("log_marginal":{},"log_marginal_se":{},"strength":{},"loo":{},"draws":{},)"
       R"("divergences":{},"max_rhat":{},"min_ess_bulk":{},"min_ess_tail":{},"seconds":{},)"
       R"("summary":[{}]}})",
-      quoted(f.mechanism), quoted(mcmc::to_string(f.status)), list(f.reasons), quoted(f.method),
-      f.rounds, f.probability ? number(*f.probability) : "null", number(f.log_marginal.value),
-      number(f.log_marginal.se), json_of(f.strength), loo, d.draws, d.divergences,
-      number(d.max_rhat), number(d.min_ess_bulk), number(d.min_ess_tail), number(f.seconds), rows);
+      in_quotes(f.mechanism), in_quotes(mcmc::to_string(f.status)), list(f.reasons),
+      in_quotes(f.method), f.rounds, f.probability ? number(*f.probability) : "null",
+      number(f.log_marginal.value), number(f.log_marginal.se), json_of(f.strength), loo, d.draws,
+      d.divergences, number(d.max_rhat), number(d.min_ess_bulk), number(d.min_ess_tail),
+      number(f.seconds), rows);
 }
 
 std::string file_name(std::string name) {
@@ -214,17 +215,18 @@ std::string InferenceResult::to_json() const {
   for (const auto& f : r.fits) fits += (fits.empty() ? "\n  " : ",\n  ") + json_of(f);
   for (const auto& m : r.necessity.missing)
     missing += fmt::format(R"({}{{"evidence":"{}","text":{}}})", missing.empty() ? "" : ",",
-                           to_string(m.evidence), quoted(m.text));
+                           to_string(m.evidence), in_quotes(m.text));
   return fmt::format(
       R"({{"link":{},"cause":{},"effect":{},"family":"{}","rows":{},"type":{},"conclusive":{},)"
       R"("reasons":{},"strength":{},"probability_effect":{},"probability_direction":{},)"
       R"("necessity":{{"passed":{},"missing":[{}]}},"device":{},"worker":{},"seconds":{},)"
       R"("fits":[{}]}})"
       "\n",
-      quoted(link()), quoted(data_->cause), quoted(data_->effect), to_string(data_->family),
-      data_->x.size(), quoted(type()), r.conclusive, list(r.reasons), json_of(r.strength),
-      number(r.probability_effect), number(r.probability_direction), r.necessity.passed, missing,
-      quoted(device), quoted(device.empty() ? "" : to_string(worker)), number(r.seconds), fits);
+      in_quotes(link()), in_quotes(data_->cause), in_quotes(data_->effect),
+      to_string(data_->family), data_->x.size(), in_quotes(type()), r.conclusive, list(r.reasons),
+      json_of(r.strength), number(r.probability_effect), number(r.probability_direction),
+      r.necessity.passed, missing, in_quotes(device),
+      in_quotes(device.empty() ? "" : to_string(worker)), number(r.seconds), fits);
 }
 
 }  // namespace reeve::inference

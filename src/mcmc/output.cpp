@@ -16,7 +16,7 @@ std::string number(double x) {
   return std::isfinite(x) ? fmt::format("{:.17g}", x) : "null";
 }
 
-std::string quoted(const std::string& text) {
+std::string in_quotes(const std::string& text) {
   std::string out = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') out += '\\';
@@ -56,7 +56,7 @@ void write_array(const std::filesystem::path& group, const Array& a) {
   for (std::size_t i = 0; i < a.shape.size(); ++i) {
     shape += fmt::format("{}{}", i ? ", " : "", a.shape[i]);
     key += i ? ".0" : "0";
-    dimensions += fmt::format("{}{}", i ? ", " : "", quoted(a.dimensions[i]));
+    dimensions += fmt::format("{}{}", i ? ", " : "", in_quotes(a.dimensions[i]));
   }
   const std::string fill = a.type == "<f8" ? "\"NaN\"" : a.type == "|b1" ? "false" : "0";
   write_file(
@@ -199,10 +199,10 @@ std::string summary_json(const Run& run) {
   std::string out = fmt::format(
       "{{\n  \"status\": \"{}\",\n  \"algorithm\": {},\n  \"seed\": {},\n  \"chains\": {},\n"
       "  \"draws_per_chain\": {},\n  \"warmup\": {},\n  \"reasons\": [",
-      to_string(d.status), quoted(run.algorithm), run.seed, run.chains().size(), run.draws(),
+      to_string(d.status), in_quotes(run.algorithm), run.seed, run.chains().size(), run.draws(),
       run.warmup);
   for (std::size_t i = 0; i < d.reasons.size(); ++i)
-    out += fmt::format("{}{}", i ? ", " : "", quoted(d.reasons[i]));
+    out += fmt::format("{}{}", i ? ", " : "", in_quotes(d.reasons[i]));
   out += fmt::format(
       "],\n  \"divergences\": {},\n  \"max_depth_hits\": {},\n  \"leapfrogs\": {},\n  "
       "\"warmup_leapfrogs\": {},\n"
@@ -217,7 +217,7 @@ std::string summary_json(const Run& run) {
         "{}\n    {{\"name\": {}, \"mean\": {}, \"sd\": {}, \"mcse\": {}, \"q5\": {}, \"q50\": {}, "
         "\"q95\": {}, "
         "\"rhat\": {}, \"ess_bulk\": {}, \"ess_tail\": {}}}",
-        first ? "" : ",", quoted(p.name), number(p.mean), number(p.sd), number(p.mcse),
+        first ? "" : ",", in_quotes(p.name), number(p.mean), number(p.sd), number(p.mcse),
         number(p.q5), number(p.q50), number(p.q95), number(p.rhat), number(p.ess_bulk),
         number(p.ess_tail));
     first = false;
