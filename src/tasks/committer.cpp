@@ -363,9 +363,8 @@ void Engine::close() noexcept {
   }
   for (std::size_t i = 0; i < stripe_count; ++i) {
     const std::lock_guard lock(stripes_[i].mutex);
-    for (auto& [id, e] : stripes_[i].map)
-      if (e->waiters)
-        while (!e->waiters->empty()) e->waiters->dismiss(*e->waiters->front());
+    for (auto& [entry, queue] : stripes_[i].waits)
+      while (!queue->empty()) queue->dismiss(*queue->front());
   }
   hub_.close();
 }

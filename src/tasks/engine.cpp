@@ -108,8 +108,8 @@ void Engine::show(const EntryPtr& entry, RecordPtr next) {
       plan_expiry(entry, std::chrono::milliseconds{std::clamp<std::int64_t>(next->expires_ms - from,
                                                                             0, kept_max.count())});
     }
-    if (entry->waiters)
-      while (!entry->waiters->empty()) entry->waiters->grant(*entry->waiters->front(), next);
+    if (const WaitQueuePtr queue = take_waits(entry))
+      while (!queue->empty()) queue->grant(*queue->front(), next);
   } else {
     entry->expires = Clock::time_point::max();
   }
@@ -122,8 +122,8 @@ Engine::Removed Engine::remove(Stripe& stripe, const EntryPtr& entry) {
   const RecordPtr& before = removed.record;
   entry->staged = nullptr;
   if (before) removed.place = index_move(entry, before.get(), nullptr);
-  if (entry->waiters)
-    while (!entry->waiters->empty()) entry->waiters->dismiss(*entry->waiters->front());
+  if (const WaitQueuePtr queue = take_waits(entry))
+    while (!queue->empty()) queue->dismiss(*queue->front());
   if (const auto at = stripe.map.find(*entry->id); at != stripe.map.end() && at->second == entry) {
     const EntryPtr keep = entry;  // the key points into the entry
     stripe.map.erase(at);
@@ -238,6 +238,16 @@ Submitted Engine::submit(std::string_view id, const Command& command, Durability
   return out;
 }
 
+/// Whether nobody but the entry has its record. Then nobody can get it, and it may be changed in
+/// place.
+bool is_unshared(const Entry& entry) {
+  if (entry.visible != entry.staged || entry.staged.use_count() != 2) return false;
+  // A count that is read orders nothing; one that is changed comes after all that readers did
+  // before they let go.
+  const RecordPtr ordered = entry.staged;
+  return true;
+}
+
 bool Engine::post_progress(std::string_view id, double percent, const UpdateOptions& options) {
   if (closed()) return false;
   Stripe& stripe = stripe_of(id);
@@ -250,10 +260,19 @@ bool Engine::post_progress(std::string_view id, double percent, const UpdateOpti
   if (options.attempt != 0 && options.attempt != now.attempt) return false;
   const double least = options.allow_regress ? 0 : now.progress;
   if (!(percent >= least && percent <= 100)) return false;
+  const auto advance = [&](RecordData& r) {
+    r.progress = percent;
+    r.updated_ms = std::max(recent_ms(), r.updated_ms);
+    r.revision = next_revision_.fetch_add(1);
+  };
+  if (is_unshared(*entry)) {
+    advance(const_cast<RecordData&>(now));
+    if (journal_) mark_dirty(entry);
+    hub_.note(entry, now, false);
+    return true;
+  }
   auto next = std::make_shared<RecordData>(now);
-  next->progress = percent;
-  next->updated_ms = std::max(recent_ms(), now.updated_ms);
-  next->revision = next_revision_.fetch_add(1);
+  advance(*next);
   Submitted ignored;
   stage(entry, std::move(next), false, Durability::relaxed, ignored);
   return true;
@@ -326,18 +345,6 @@ TicketPtr Engine::submit_flush() {
     flush_wanted_ = true;
   }
   return enqueue(nullptr, nullptr, false);
-}
-
-RecordPtr Engine::wait_or_answer(std::string_view id, EntryPtr& entry) {
-  if (closed()) throw_closed();
-  Stripe& stripe = stripe_of(id);
-  const auto at = stripe.map.find(id);
-  if (at == stripe.map.end() || is_expired(*at->second))
-    throw TaskError(TaskErrc::not_found, fmt::format("there is no task '{}' to wait for", id));
-  entry = at->second;
-  if (entry->visible && is_settled(entry->visible->state)) return entry->visible;
-  if (!entry->waiters) entry->waiters = std::make_unique<WaitQueue>();
-  return nullptr;
 }
 
 std::size_t Engine::remove_expired(std::size_t max) {

@@ -10,6 +10,7 @@
 #include <reeve/async/waiter_queue.hpp>
 #include <reeve/tasks/task_store.hpp>
 #include <thread>
+#include <unordered_map>
 
 #include "tasks/journal.hpp"
 #include "tasks/record_fsm.hpp"
@@ -19,21 +20,23 @@ namespace reeve::tasks::detail {
 
 using RecordPtr = std::shared_ptr<const RecordData>;
 using WaitQueue = async::WaiterQueue<RecordPtr>;
+using WaitQueuePtr = std::shared_ptr<WaitQueue>;
 
 /// One id's place in memory. Guarded by its stripe's mutex unless said otherwise.
 struct Entry {
   explicit Entry(std::shared_ptr<const std::string> i) : id(std::move(i)) {}
 
+  // What a look-up reads comes first and lies together.
+  RecordPtr visible;  // what readers see; null until its creation is durable
+  Clock::time_point expires = Clock::time_point::max();
   const std::shared_ptr<const std::string> id;
   std::uint64_t rid = 0;
-  RecordPtr visible;  // what readers see; null until its creation is durable
-  RecordPtr staged;   // what the next command is judged against; null: deletion under way
-  Clock::time_point expires = Clock::time_point::max();
-  std::unique_ptr<WaitQueue> waiters;
+  RecordPtr staged;  // what the next command is judged against; null: deletion under way
   // Rises when staged changes are dropped; the committer writes it.
   std::atomic<std::uint32_t> generation{0};
-  std::uint32_t in_flight : 31 = 0;  // transitions submitted and not yet durable
+  std::uint32_t in_flight : 30 = 0;  // transitions submitted and not yet durable
   bool dirty : 1 = false;            // visible is newer than the disk
+  bool awaited : 1 = false;          // its stripe has a queue of those who wait for its end
 };
 using EntryPtr = std::shared_ptr<Entry>;
 
@@ -81,9 +84,9 @@ class Engine {
 
   /// The stripe mutex of an id, for waiters.
   std::mutex& mutex_of(std::string_view id) const { return stripe_of(id).mutex; }
-  /// Queues `waiter` under the stripe mutex, or answers what it would be told. Throws not_found,
-  /// closed.
-  RecordPtr wait_or_answer(std::string_view id, EntryPtr& entry);
+  /// Stripe mutex held: the task's record if it has ended, or null and the queue to wait in. Throws
+  /// not_found, closed.
+  RecordPtr wait_or_answer(std::string_view id, EntryPtr& entry, WaitQueuePtr& queue);
 
   TaskPage list(const TaskFilter& filter) const;
   TaskCounts counts() const;
@@ -112,6 +115,8 @@ class Engine {
   struct alignas(64) Stripe {
     mutable std::mutex mutex;
     boost::unordered_flat_map<std::string_view, EntryPtr, Hash> map;
+    // Beside the entries: few are waited for. A queue outlives its waiters, who hold it too.
+    std::unordered_map<const Entry*, WaitQueuePtr> waits;
   };
   struct Due {
     Clock::time_point at;
@@ -137,6 +142,8 @@ class Engine {
   void stage(const EntryPtr& entry, const RecordPtr& next, bool transition, Durability durability,
              Submitted& out);
   TicketPtr enqueue(const EntryPtr& entry, const RecordPtr& data, bool transition);
+  /// Of those who wait for its end; null: nobody ever did. They are told next: it is forgotten.
+  WaitQueuePtr take_waits(const EntryPtr& entry);
   void mark_dirty(const EntryPtr& entry);
 
   std::int64_t recent_ms() const noexcept;

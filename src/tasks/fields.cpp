@@ -2,6 +2,7 @@
 #include <reeve/tasks/fields.hpp>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <reeve/tasks/error.hpp>
@@ -140,22 +141,24 @@ std::string_view Fields::get(std::string_view name) const {
 namespace detail {
 
 std::string merge_objects(std::string_view object, std::string_view changes) {
-  std::string merged;
-  merged.reserve(object.size() + changes.size());
-  merged += '{';
-  std::vector<std::string_view> few;
+  std::array<std::string_view, 8> few;
+  std::size_t count = 0;
   std::unordered_set<std::string_view> many;
   each_member(changes, [&](std::string_view name, std::string_view) {
-    if (few.size() < 8)
-      few.push_back(name);
+    if (count < few.size())
+      few[count++] = name;
     else
       many.insert(name);
   });
+  std::string merged(1, '{');
   each_member(object, [&](std::string_view name, std::string_view value) {
-    const bool replaced = std::find(few.begin(), few.end(), name) != few.end() ||
-                          (!many.empty() && many.contains(name));
-    if (!replaced) append_member(merged, name, value);
+    const auto end = few.begin() + static_cast<std::ptrdiff_t>(count);
+    if (std::find(few.begin(), end, name) != end) return;
+    if (!many.empty() && many.contains(name)) return;
+    if (merged.size() == 1) merged.reserve(object.size() + changes.size());
+    append_member(merged, name, value);
   });
+  if (merged.size() == 1) return std::string(changes);  // nothing was kept
   each_member(changes, [&](std::string_view name, std::string_view value) {
     append_member(merged, name, value);
   });

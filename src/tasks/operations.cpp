@@ -122,16 +122,16 @@ awaitable<TaskRecord> refuse(EnginePtr engine, std::string id, TaskError error) 
 
 awaitable<TaskRecord> wait_settled(EnginePtr engine, std::string id) {
   EntryPtr entry;
-  // Declared before the waiter, which points into the entry's queue.
+  WaitQueuePtr queue;  // declared before the waiter, which points into it
   std::optional<async::Waiter<RecordPtr>> waiter;
   RecordPtr answer;
   std::mutex& mutex = engine->mutex_of(id);
   {
     const std::lock_guard lock(mutex);
-    answer = engine->wait_or_answer(id, entry);
+    answer = engine->wait_or_answer(id, entry, queue);
     if (!answer) {
-      waiter.emplace(mutex, *entry->waiters);
-      entry->waiters->push_back(*waiter);
+      waiter.emplace(mutex, *queue);
+      queue->push_back(*waiter);
     }
   }
   if (!answer) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bitset>
 #include <cstring>
 #include <new>
 #include <utility>
@@ -22,7 +23,6 @@ constexpr std::uint64_t sector = 512;
 
 struct Sums {
   std::uint32_t a = 0, b = 0;
-  bool none() const { return (a | b) == 0; }
 };
 
 /// F(-1), F(0), F(1) ... modulo 2^32, up to what a page has words.
@@ -44,12 +44,47 @@ std::uint32_t word_at(const unsigned char* from) {
   return word;
 }
 
+// A header's start, the sectors of a page that begins anywhere, and one more.
+constexpr std::size_t parts_max = page_size / sector + 3;
+
+/// The sums of every choice of `parts`, at most half of them; the first is that of none.
+struct Choices {
+  explicit Choices(std::span<const Sums> parts) {
+    for (const Sums& part : parts) {
+      for (std::size_t i = 0; i < count; ++i)
+        sums[count + i] = {sums[i].a + part.a, sums[i].b + part.b};
+      count *= 2;
+    }
+  }
+  std::array<Sums, std::size_t{1} << (parts_max + 1) / 2> sums{};
+  std::size_t count = 1;
+};
+
+std::size_t hash(Sums s) {
+  return (s.a * 0x9e3779b1U + s.b * 0x85ebca6bU) >> 24;
+}
+
+/// Whether a choice of at least one part has the sum zero. All of them are 1,024 for a page that
+/// has changed everywhere: so those of one half are looked up among those of the other.
+bool some_add_up_to_nothing(std::span<const Sums> parts) {
+  const Choices low(parts.first(parts.size() / 2)), high(parts.subspan(parts.size() / 2));
+  std::bitset<256> known;
+  for (std::size_t i = 0; i < low.count; ++i) known.set(hash(low.sums[i]));
+  for (std::size_t k = 0; k < high.count; ++k) {
+    const Sums wanted{0 - high.sums[k].a, 0 - high.sums[k].b};
+    if (!known.test(hash(wanted))) continue;
+    for (std::size_t i = k == 0 ? 1 : 0; i < low.count; ++i)
+      if (low.sums[i].a == wanted.a && low.sums[i].b == wanted.b) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 bool may_pass_for(std::span<const unsigned char> fresh, std::span<const unsigned char> stale,
                   std::uint64_t offset) {
   // The checksum is linear: what a part that is stale adds to it depends on that part alone.
-  std::array<Sums, page_size / sector + 3> parts;
+  std::array<Sums, parts_max> parts;
   std::size_t count = 0;
   for (std::size_t at = 0; at < fresh.size();) {
     // A header's start is a part of its own, and so is the page's start in the same sector.
@@ -66,17 +101,7 @@ bool may_pass_for(std::span<const unsigned char> fresh, std::span<const unsigned
     }
     at = end;
   }
-  // Every choice of parts, each one part away from the one before.
-  Sums mixture;
-  for (std::uint32_t n = 1; n < std::uint32_t{1} << count; ++n) {
-    const auto bit = static_cast<std::size_t>(__builtin_ctz(n));
-    const bool in = ((n ^ (n >> 1)) >> bit & 1) != 0;
-    const Sums& part = parts[bit];
-    mixture = in ? Sums{mixture.a + part.a, mixture.b + part.b}
-                 : Sums{mixture.a - part.a, mixture.b - part.b};
-    if (mixture.none()) return true;
-  }
-  return false;
+  return some_add_up_to_nothing(std::span(parts).first(count));
 }
 
 /// What SQLite sees as the log's file; the real one lies behind it.

@@ -14,17 +14,7 @@ namespace asio = boost::asio;
 using asio::awaitable;
 using Cache = ModelCache<std::string>;
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr int many = 20'000;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-constexpr int many = 20'000;
-#else
 constexpr int many = 100'000;
-#endif
-#else
-constexpr int many = 100'000;
-#endif
 
 /// A factory that waits at a gate, counts its calls and how many of them run at a time.
 struct Factory {

@@ -24,10 +24,10 @@ struct Outcome {
 };
 
 struct RecordData {
+  double progress = 0;
   std::shared_ptr<const std::string> id;
   std::shared_ptr<const std::string> fields;  ///< JSON object text; null for none
   std::shared_ptr<const Outcome> outcome;     ///< null until there is one
-  double progress = 0;
   std::int64_t created_ms = 0;
   std::int64_t updated_ms = 0;
   std::int64_t finished_ms = never_ms;
