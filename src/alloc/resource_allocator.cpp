@@ -243,7 +243,10 @@ class ResourceAllocator::Cycle {
     Entry& e = a_.waiting_[i];
     // A gang that must lie apart is refused by its spread where too few resources are free.
     const bool may_fit_later = why.code == Code::busy || why.code == Code::affinity;
-    if (a_.options_.rule == QueueRule::reserve && windows_ < a_.options_.depth && may_fit_later)
+    // Some never fit: they may not make each cycle look at every end of everything again and again.
+    const std::size_t depth = a_.options_.depth;
+    if (a_.options_.rule == QueueRule::reserve && may_fit_later && windows_ < depth &&
+        fruitless_ < depth)
       why.earliest = book(e);
     report_.waiting.push_back({e.ticket, std::move(why), false});
     done_[i] = 2;
@@ -251,6 +254,7 @@ class ResourceAllocator::Cycle {
   }
 
   std::optional<Time> book(Entry& e) {
+    ++fruitless_;
     const auto at = m_.earliest(e.request);
     if (!at) return std::nullopt;
     Request ahead = e.request;
@@ -261,6 +265,7 @@ class ResourceAllocator::Cycle {
     e.window = *id;
     e.has_window = true;
     ++windows_;
+    --fruitless_;
     return *at;
   }
 
