@@ -3,6 +3,9 @@
 # the label full.
 set_property(GLOBAL PROPERTY REEVE_COMPONENTS "")
 
+# A component whose tests are not wanted is built only where another one needs it.
+set(REEVE_TEST_ONLY "" CACHE STRING "Components whose tests are built and run; empty for all")
+
 function(reeve_component name)
   cmake_parse_arguments(arg "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
   add_library(reeve_${name} STATIC ${arg_SOURCES})
@@ -15,6 +18,9 @@ function(reeve_component name)
   target_link_libraries(reeve_${name} PUBLIC ${arg_PUBLIC} PRIVATE ${arg_PRIVATE}
                         $<BUILD_INTERFACE:reeve_private_options>)
   set_property(GLOBAL APPEND PROPERTY REEVE_COMPONENTS reeve_${name})
+  if(REEVE_TEST_ONLY AND NOT name STREQUAL core AND NOT name IN_LIST REEVE_TEST_ONLY)
+    set_target_properties(reeve_${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+  endif()
 endfunction()
 
 set_property(GLOBAL PROPERTY REEVE_SKIPPED "")
@@ -41,31 +47,32 @@ macro(reeve_add_folders)
   endforeach()
 endmacro()
 
-set(REEVE_TEST_ONLY "" CACHE STRING "Components whose tests are built and run; empty for all")
-
-# One precompiled header for all test programs: each costs a processor 7 s.
-function(reeve_test_header)
-  set(unit ${PROJECT_BINARY_DIR}/tests/pch.cpp)
-  file(CONFIGURE OUTPUT ${unit} CONTENT "// only the header\n")
-  add_library(reeve_test_pch OBJECT ${unit})
-  target_include_directories(reeve_test_pch PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/src)
-  target_link_libraries(reeve_test_pch PRIVATE reeve::core GTest::gtest GTest::gmock rapidcheck rapidcheck_gtest
-                        reeve_private_options)
-  target_precompile_headers(reeve_test_pch PRIVATE ${PROJECT_SOURCE_DIR}/tests/support/pch.hpp)
+# What all test programs share is compiled once: the precompiled header (7 s of a processor), main with and without
+# workers, and the code that runs coroutines.
+function(reeve_test_support)
+  set(support ${PROJECT_SOURCE_DIR}/tests/support)
+  foreach(part pch main main_workers)
+    add_library(reeve_test_${part} OBJECT ${support}/$<IF:$<STREQUAL:${part},pch>,run,main>.cpp)
+    target_include_directories(reeve_test_${part} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/src)
+    target_link_libraries(reeve_test_${part} PRIVATE reeve::core GTest::gtest GTest::gmock rapidcheck rapidcheck_gtest
+                          reeve_private_options)
+  endforeach()
+  target_compile_definitions(reeve_test_main_workers PRIVATE REEVE_TEST_WORKERS)
+  target_precompile_headers(reeve_test_pch PRIVATE ${support}/pch.hpp)
 endfunction()
+
 function(reeve_test name)
   cmake_parse_arguments(arg "WORKERS" "" "LIBRARIES;SOURCES" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${name}/*_test.cpp)
   list(APPEND sources ${arg_SOURCES})
   set(program reeve_${name}_tests)
-  add_executable(${program} ${sources} ${PROJECT_SOURCE_DIR}/tests/support/main.cpp)
+  # With WORKERS main calls reeve::init: workers are copies of the test program.
+  add_executable(${program} ${sources} $<TARGET_OBJECTS:reeve_test_main$<$<BOOL:${arg_WORKERS}>:_workers>>
+                 $<TARGET_OBJECTS:reeve_test_pch>)
   set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   target_include_directories(${program} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/src)
   target_link_libraries(${program} PRIVATE ${arg_LIBRARIES} GTest::gtest GTest::gmock rapidcheck rapidcheck_gtest
                         reeve_private_options)
-  if(arg_WORKERS)  # main calls reeve::init: workers are copies of the test program
-    target_compile_definitions(${program} PRIVATE REEVE_TEST_WORKERS)
-  endif()
   target_precompile_headers(${program} REUSE_FROM reeve_test_pch)
   if(REEVE_TEST_ONLY AND NOT name IN_LIST REEVE_TEST_ONLY)
     set_target_properties(${program} PROPERTIES EXCLUDE_FROM_ALL ON)

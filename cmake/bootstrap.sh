@@ -192,7 +192,7 @@ run_tests() {  # word, preset, label
 do_demo() {
   if [ -f build/release/CMakeCache.txt ]; then step demo configure configure release
   else step demo configure configure release -DREEVE_BUILD_TESTS=OFF; fi
-  if ! cmake --build build/release --target help | grep -q '^reeve_demo_study:'; then
+  if ! cmake --build build/release --target help | grep '^reeve_demo_study:' >/dev/null; then
     fail "this version has no main example yet (target reeve_demo_study, folder examples/study)"
   fi
   step demo build build release reeve_demo_study
@@ -226,7 +226,11 @@ case $word in
     packages_of "${2:-test}" || { usage >&2; exit 2; }
     exit 0 ;;
   demo | test | full | asan | tsan | clang | consumer | bench) ;;
-  *) usage >&2; exit 2 ;;
+  help | -h | --help) usage; exit 0 ;;
+  *) printf "reeve: '%s' is no word of this script; these are:\n" "$word" >&2; usage >&2; exit 2 ;;
+esac
+case ${REEVE_JOBS:-1} in
+  *[!0-9]* | 0*) fail "REEVE_JOBS='$REEVE_JOBS' is no number of parallel compilers; give it 1 or more" ;;
 esac
 
 begun=$(date +%s)

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <filesystem>
 #include <iostream>
 #include <reeve/process/init.hpp>
 
@@ -54,6 +55,7 @@ Table bootstrap_table(const std::vector<Case>& cases, const RunReport& report) {
 int run(const std::string& folder, const std::string& output) {
   const auto cases = read_cases(folder);
   const auto links = read_links(folder);
+  std::filesystem::create_directories(output);  // where it cannot be, say so before the work
   const Plan plan;
   const auto runner = pool_runner();
   CheckList checks;
@@ -84,7 +86,9 @@ int run(const std::string& folder, const std::string& output) {
 int main(int argc, char** argv) {
   reeve::init(argc, argv);
   try {
-    if (argc <= 3) return run(argc >= 2 ? argv[1] : STUDY_DATA_DIR, argc == 3 ? argv[2] : "study");
+    const bool asked = argc >= 2 && argv[1][0] == '-';
+    if (argc <= 3 && !asked)
+      return run(argc >= 2 ? argv[1] : STUDY_DATA_DIR, argc == 3 ? argv[2] : "study");
     std::cerr
         << "usage: reeve_demo_study [FOLDER [OUTPUT]]   the CSV files, default " STUDY_DATA_DIR
            "; where the report goes, default study\n";
@@ -96,7 +100,7 @@ int main(int argc, char** argv) {
 // [output]
 // 7 links between cause and effect, 8 curves with 10000 resamples of each, in a pool of ...
 //
-//   ... s  [------------------------]   0 %  0 of 80 chunks, 0 of 7 links, 0 of 4 bad tasks ...
+//   ... s [----------]   0 % 0/80 chunks, 0/7 links, 0/4 bad, ... busy, ... wait
 // ...
 //   ... s  the never-ending task is over: WorkerTimeoutError after 1... s
 // ...

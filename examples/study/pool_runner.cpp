@@ -195,12 +195,12 @@ void Study::show(const reeve::ResourcePool& pool) {
     chunks += portion.percent >= 100;
   }
   const double share = done / static_cast<double>(cases_.size());
-  constexpr int width = 24;
+  constexpr int width = 10;
   const int full = static_cast<int>(share * width);
   const auto status = pool.status();
   status_.show(
-      fmt::format("{:>7.3f} s  [{:#>{}}{:->{}}] {:3.0f} %  {} of {} chunks, {} of {} links, "
-                  "{} of {} bad tasks over; {} of {} workers busy, {} waiting",
+      fmt::format("{:>6.2f} s [{:#>{}}{:->{}}] {:3.0f} % {}/{} chunks, {}/{} links, "
+                  "{}/{} bad, {}/{} busy, {} wait",
                   since(start_), "", full, "", width - full, 100 * share, chunks, portions_.size(),
                   inferred_count_, links_.size(), ordeals_.size(), ordeal_count,
                   status.active_tasks, status.total_workers, status.waiting));

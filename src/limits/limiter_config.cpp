@@ -7,6 +7,7 @@
 #include <reeve/base/error.hpp>
 #include <reeve/limits/limiter_config.hpp>
 #include <string_view>
+#include <type_traits>
 
 namespace reeve::limits {
 namespace {
@@ -20,8 +21,8 @@ void read(const char* name, T low, T high, T& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), parsed);
   if (error != std::errc{} || end != text.data() + text.size() || !(parsed >= low) ||
       !(parsed <= high))
-    throw ConfigError(fmt::format("{}='{}' is not a number from {} to {}; correct or unset it",
-                                  name, text, low, high));
+    throw ConfigError(fmt::format("{}='{}' is not a {}number from {} to {}; correct or unset it",
+                                  name, text, std::is_integral_v<T> ? "whole " : "", low, high));
   value = parsed;
 }
 

@@ -2,7 +2,6 @@
 #include <reeve/pool/config.hpp>
 
 #include <fmt/format.h>
-#include <link.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,29 +13,13 @@
 #include <type_traits>
 
 #include "pool/board.hpp"
+#include "pool/mechanisms.hpp"
 #include "process/protocol.hpp"
 
 namespace reeve {
 namespace {
 
 using Fault = std::optional<std::string>;
-
-// The writable segments of the program: a worker has at least these as private memory.
-ByteSize static_data() {
-  std::uint64_t bytes = 0;
-  dl_iterate_phdr(
-      [](dl_phdr_info* info, std::size_t, void* sum) {
-        for (int i = 0; i < info->dlpi_phnum; ++i) {
-          const auto& segment = info->dlpi_phdr[i];
-          if (segment.p_type == PT_LOAD && (segment.p_flags & PF_W) != 0) {
-            *static_cast<std::uint64_t*>(sum) += segment.p_memsz;
-          }
-        }
-        return 0;
-      },
-      &bytes);
-  return ByteSize{bytes};
-}
 
 // A negative number that was given to an unsigned field is shown as it was meant, too.
 std::string count_text(std::size_t count) {
@@ -94,7 +77,7 @@ Fault find_time_fault(const ResourceConfig& config) {
 
 Fault find_memory_fault(const ResourceConfig& config) {
   const bool own_process = config.isolation == Isolation::process;
-  const ByteSize least = static_data() + 4_MiB;
+  const ByteSize least = detail::least_worker_memory();
   if (!own_process && config.worker_memory == 0_B) {
     return "worker_memory is 0 B; give a thread worker what it may take from its memory resource";
   }

@@ -295,7 +295,9 @@ class Core final : public BackendEvents, public std::enable_shared_from_this<Cor
   void arm_call(Lease& lease, const RunLimits& limits);
   void disarm_call(Lease& lease);
   void post_progress(std::uint32_t slot);
+  void on_sink_failed(std::uint32_t slot, const ProgressGate& gate);
   void end_progress(Lease& lease) noexcept;
+  bool give_up(Lease& lease, std::string reason);
   friend class CallHook;
   friend class RequestGuard;
   friend class WatchHook;

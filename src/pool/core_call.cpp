@@ -3,8 +3,6 @@
 #include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
 
-#include <reeve/codec/exception_record.hpp>
-
 #include "pool/core.hpp"
 #include "pool/lease_share.hpp"
 
@@ -30,18 +28,10 @@ class CallHook final : public async::CancelHook {
   bool take_back() noexcept override {
     const std::lock_guard lock(core_.mutex_);
     if (lease_.caller == nullptr || lease_.failure != nullptr || core_.detached_) return false;
-    process::BoardSlot& cell = *core_.slots_[lease_.slot].cell;
-    std::uint64_t word = cell.word.load(std::memory_order_relaxed);
-    if (LeaseWord(word).cause() != Cause::active ||
-        !cell.word.compare_exchange_strong(word, LeaseWord(word).with(Cause::cancelled).bits())) {
-      return false;  // the warden has decided already; its cause will arrive
-    }
-    lease_.caller = nullptr;
-    std::erase(core_.busy_, lease_.slot);
-    // The slot's worker, which may have followed the one that the lease was granted.
-    core_.backend_->kill(lease_.slot, core_.slots_[lease_.slot].incarnation, Cause::cancelled);
-    core_.revoke(lease_.slot, Cause::cancelled, std::make_shared<const Evidence>(), {});
-    return true;
+    async::ParkingSpot* const spot = std::exchange(lease_.caller, nullptr);
+    if (core_.give_up(lease_, {})) return true;
+    lease_.caller = spot;
+    return false;
   }
 
  private:
@@ -77,17 +67,24 @@ void Core::end_call(Lease& lease) noexcept {
   if (abandoned && !lease.released) {
     // The coroutine was destroyed in mid-call: its worker is busy with something nobody waits for.
     std::erase(busy_, lease.slot);
-    process::BoardSlot& cell = *slots_[lease.slot].cell;
-    std::uint64_t word = cell.word.load(std::memory_order_relaxed);
-    if (LeaseWord(word).cause() == Cause::active &&
-        cell.word.compare_exchange_strong(word, LeaseWord(word).with(Cause::cancelled).bits())) {
-      backend_->kill(lease.slot, slots_[lease.slot].incarnation, Cause::cancelled);
-      revoke(lease.slot, Cause::cancelled, std::make_shared<const Evidence>(),
-             "its call was given up");
-    }
+    give_up(lease, "its call was given up");
   }
   lease.calling = false;
   last = unown_locked(lease);
+}
+
+// Ends the worker of a call. False: the warden has decided already, and its cause will arrive.
+bool Core::give_up(Lease& lease, std::string reason) {
+  Slot& slot = slots_[lease.slot];
+  std::uint64_t word = slot.cell->word.load(std::memory_order_relaxed);
+  if (LeaseWord(word).cause() != Cause::active ||
+      !slot.cell->word.compare_exchange_strong(word, LeaseWord(word).with(Cause::cancelled).bits()))
+    return false;
+  std::erase(busy_, lease.slot);
+  // The slot's worker, which may have followed the one that the lease was granted.
+  backend_->kill(lease.slot, slot.incarnation, Cause::cancelled);
+  revoke(lease.slot, Cause::cancelled, std::make_shared<const Evidence>(), std::move(reason));
+  return true;
 }
 
 // Tighter limits of this call go to the cell before the call does.
@@ -158,15 +155,14 @@ boost::asio::awaitable<void> Core::complete(Lease& lease, const codec::TaskDescr
                                             const RunLimits& limits) {
   async::ParkingSpot spot;
   CallHook hook(*this, lease);
-  std::shared_ptr<ProgressGate> progress;
-  if (limits.progress) progress = std::make_shared<ProgressGate>(limits.progress);
+  const auto gate = limits.progress ? std::make_shared<ProgressGate>(limits.progress) : nullptr;
   {
     const std::lock_guard lock(mutex_);
     if (lease.failure != nullptr) throw_failure(*lease.failure);
     if (detached_) throw PoolClosedError("the execution context of this pool was destroyed");
     if (lease.released) throw std::logic_error("the lease of this call was given back before it");
     arm_call(lease, limits);
-    lease.progress = std::move(progress);
+    lease.progress = gate;
     lease.caller = &spot;
     lease.submitted = true;
     const ByteSize memory = limits.memory.value_or(ByteSize{});
@@ -194,6 +190,10 @@ boost::asio::awaitable<void> Core::complete(Lease& lease, const codec::TaskDescr
   co_await spot.park(&hook);
   hook.parked = false;
   end_progress(lease);
+  if (gate != nullptr && gate->failure()) {
+    if (lease.replied) take_reply(lease);  // for what it says of the worker
+    std::rethrow_exception(gate->failure());
+  }
   if (spot.cancelled()) {
     throw boost::system::system_error(boost::asio::error::operation_aborted);
   }
@@ -297,10 +297,22 @@ void Core::post_progress(std::uint32_t number) {
   Slot& slot = slots_[number];
   Progress progress;
   if (!slot.port->take_progress(progress)) return;
-  boost::asio::post(executor_, [gate = slot.lease->progress, progress = std::move(progress),
-                                number = ++slot.lease->progress_number] {
-    gate->tell(number, progress.percent, progress.note);
-  });
+  boost::asio::post(executor_,
+                    [weak = weak_from_this(), gate = slot.lease->progress,
+                     progress = std::move(progress), number, turn = ++slot.lease->progress_number] {
+                      try {
+                        gate->tell(turn, progress.percent, progress.note);
+                      } catch (...) {  // the gate keeps it for the call
+                        if (const auto self = weak.lock()) self->on_sink_failed(number, *gate);
+                      }
+                    });
+}
+
+void Core::on_sink_failed(std::uint32_t number, const ProgressGate& gate) {
+  const std::lock_guard lock(mutex_);
+  Lease* const lease = detached_ ? nullptr : slots_[number].lease;
+  if (lease != nullptr && lease->progress.get() == &gate && !lease->replied)
+    give_up(*lease, "its progress sink threw");
 }
 
 // Outside of the lock: the sink that this waits for may want it. Only the call itself writes here.
@@ -345,46 +357,6 @@ void Core::post_drain() {
       if (!self->detached_) self->drain();
     }
   });
-}
-
-Reply Core::take_reply(Lease& lease) {
-  const std::shared_ptr<Worker>& port = lease.port;
-  const Reply reply = port->reply();
-  lease.dirt |= reply.dirt;
-  return reply;
-}
-
-void Core::throw_reply(Lease& lease, const Reply& reply) {
-  codec::ExceptionRecord record;
-  if (!reply.bytes.empty()) {
-    codec::Reader reader(reply.bytes);
-    record = codec::decode<codec::ExceptionRecord>(reader);
-  }
-  auto evidence = std::make_shared<Evidence>();
-  evidence->elapsed = std::chrono::nanoseconds(now_ns() - lease.granted_at);
-  evidence->pid = lease.pid;
-  if (reply.kind == ReplyKind::memory) {
-    evidence->memory_limit = lease.call_memory > 0_B ? lease.call_memory : config_.worker_memory;
-    evidence->memory_observed = evidence->memory_peak = ByteSize{reply.data_bytes};
-    evidence->mechanism = "rlimit_data";
-    const Failure failure{Cause::memory, lease.task, lease.worker, evidence, {}};
-    throw_failure(failure);
-  }
-  if (const std::exception_ptr standard = codec::make_standard(record))
-    std::rethrow_exception(standard);
-  if (!record.levels.empty() && record.levels.front().type == "reeve::codec::EncodeError") {
-    throw codec::EncodeError("task '" + lease.task + "' on worker " + to_string(lease.worker) +
-                             " ended, but its result cannot travel: " + record.levels.front().what);
-  }
-  std::vector<RemoteError::Layer> chain;
-  for (const codec::ExceptionLevel& level : record.levels)
-    chain.push_back({level.type, level.what});
-  const std::string what = record.levels.empty()
-                               ? "an exception that could not be described"
-                               : record.levels.front().type + ": " + record.levels.front().what;
-  throw RemoteError(
-      "task '" + lease.task + "' on worker " + to_string(lease.worker) + " threw " + what,
-      lease.task, lease.worker, evidence, std::move(chain));
 }
 
 }  // namespace reeve::detail

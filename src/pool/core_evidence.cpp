@@ -1,5 +1,6 @@
 // What is known of a worker that died, or that dies while nobody may wait for it.
 #include <algorithm>
+#include <reeve/codec/exception_record.hpp>
 
 #include "pool/core.hpp"
 
@@ -134,6 +135,46 @@ void Core::on_stuck(std::uint32_t number, std::uint64_t incarnation) {
     }
   }
   settle();
+}
+
+Reply Core::take_reply(Lease& lease) {
+  const std::shared_ptr<Worker>& port = lease.port;
+  const Reply reply = port->reply();
+  lease.dirt |= reply.dirt;
+  return reply;
+}
+
+void Core::throw_reply(Lease& lease, const Reply& reply) {
+  codec::ExceptionRecord record;
+  if (!reply.bytes.empty()) {
+    codec::Reader reader(reply.bytes);
+    record = codec::decode<codec::ExceptionRecord>(reader);
+  }
+  auto evidence = std::make_shared<Evidence>();
+  evidence->elapsed = std::chrono::nanoseconds(now_ns() - lease.granted_at);
+  evidence->pid = lease.pid;
+  if (reply.kind == ReplyKind::memory) {
+    evidence->memory_limit = lease.call_memory > 0_B ? lease.call_memory : config_.worker_memory;
+    evidence->memory_observed = evidence->memory_peak = ByteSize{reply.data_bytes};
+    evidence->mechanism = "rlimit_data";
+    const Failure failure{Cause::memory, lease.task, lease.worker, evidence, {}};
+    throw_failure(failure);
+  }
+  if (const std::exception_ptr standard = codec::make_standard(record))
+    std::rethrow_exception(standard);
+  if (!record.levels.empty() && record.levels.front().type == "reeve::codec::EncodeError") {
+    throw codec::EncodeError("task '" + lease.task + "' on worker " + to_string(lease.worker) +
+                             " ended, but its result cannot travel: " + record.levels.front().what);
+  }
+  std::vector<RemoteError::Layer> chain;
+  for (const codec::ExceptionLevel& level : record.levels)
+    chain.push_back({level.type, level.what});
+  const std::string what = record.levels.empty()
+                               ? "an exception that could not be described"
+                               : record.levels.front().type + ": " + record.levels.front().what;
+  throw RemoteError(
+      "task '" + lease.task + "' on worker " + to_string(lease.worker) + " threw " + what,
+      lease.task, lease.worker, evidence, std::move(chain));
 }
 
 }  // namespace reeve::detail

@@ -82,7 +82,7 @@ Capabilities Core::capabilities() const {
     result.mechanisms.push_back(
         {"nvml", false,
          threads ? "gpu_memory is not enforced: thread workers share one process"
-                 : "off: gpu_memory is 0"});
+                 : "gpu_memory is 0"});
   }
   return result;
 }

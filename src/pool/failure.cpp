@@ -9,6 +9,8 @@
 #include <boost/asio/error.hpp>
 #include <boost/system/system_error.hpp>
 
+#include "process/protocol.hpp"
+
 namespace reeve {
 namespace {
 
@@ -51,7 +53,7 @@ std::string memory_text(const Failure& failure) {
       to_string(evidence.memory_observed), refused ? " when it was refused more" : "",
       to_string(evidence.memory_peak), evidence.mechanism,
       failure.reason.empty() ? "" : "; " + failure.reason, tree_text(evidence),
-      gpu ? "gpu_memory" : "worker_memory", tail_of(evidence));
+      gpu ? "gpu_memory" : "worker_memory (or the call's RunLimits)", tail_of(evidence));
 }
 
 std::string crash_text(const Failure& failure) {
@@ -59,6 +61,8 @@ std::string crash_text(const Failure& failure) {
   std::string how = evidence.signal != 0
                         ? fmt::format("died by {}", signal_name(evidence.signal))
                         : fmt::format("exited with status {}", evidence.exit_status);
+  if (evidence.signal == 0 && evidence.exit_status == process::lost_descriptors_status)
+    how += " (so does a worker whose task closed descriptors that are not its own)";
   if (evidence.fault_address != 0) how += fmt::format(" at address {:#x}", evidence.fault_address);
   if (!failure.reason.empty()) how += " (" + failure.reason + ")";
   return fmt::format(

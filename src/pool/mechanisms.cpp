@@ -2,6 +2,7 @@
 #include "pool/mechanisms.hpp"
 
 #include <fmt/format.h>
+#include <link.h>
 
 #include <algorithm>
 #include <cstring>
@@ -32,6 +33,21 @@ std::uint64_t group_memory(const ResourceConfig& config) {
 constexpr std::uint64_t group_pids = 4096;
 
 }  // namespace
+
+// The writable segments of the program, which a worker has as private memory, and its first stacks.
+ByteSize least_worker_memory() {
+  const auto add_segments = [](dl_phdr_info* info, std::size_t, void* sum) {
+    for (int i = 0; i < info->dlpi_phnum; ++i) {
+      const auto& segment = info->dlpi_phdr[i];
+      if (segment.p_type == PT_LOAD && (segment.p_flags & PF_W) != 0)
+        *static_cast<std::uint64_t*>(sum) += segment.p_memsz;
+    }
+    return 0;
+  };
+  std::uint64_t bytes = 0;
+  dl_iterate_phdr(add_segments, &bytes);
+  return ByteSize{bytes} + 4_MiB;
+}
 
 std::string settings_text(const ResourceConfig& config) {
   if (config.working_directory.empty() && config.environment.empty()) return {};
@@ -101,11 +117,11 @@ Capabilities list_mechanisms(const process::WorkerSettings& settings, const Pool
   add("rlimit_data", settings.data_limit != 0,
       settings.data_limit != 0
           ? "private memory is refused at worker_memory; new throws, the worker survives"
-      : sanitized ? "off: a sanitizer reserves terabytes"
-                  : "off: hard_memory is false");
+      : sanitized ? "a sanitizer reserves terabytes"
+                  : "hard_memory is false");
   add("statm", config.watch_memory,
       config.watch_memory ? "resident memory of the worker's tree is watched while it is leased"
-                          : "off: watch_memory is false");
+                          : "watch_memory is false");
   const bool grouped = !group.path().empty();
   add("cgroup_kill", grouped,
       grouped ? "a fresh group per worker below " + group.path()
@@ -127,7 +143,7 @@ Capabilities list_mechanisms(const process::WorkerSettings& settings, const Pool
   add("bind", config.bind != Bind::none,
       config.bind == Bind::core   ? "worker i runs on core i, round robin"
       : config.bind == Bind::numa ? "worker i runs on NUMA node i, round robin"
-                                  : "off: bind is none");
+                                  : "bind is none");
   add("spawn", true,
       settings.exec_each != 0 ? "by exec: exec_each_worker is true"
       : warden_threads > 1

@@ -11,6 +11,9 @@
 
 namespace reeve::detail {
 
+/// What a worker of this program has in use before it does anything: no limit can be lower.
+ByteSize least_worker_memory();
+
 /// The directory and the environment as they stand behind the board's slots.
 std::string settings_text(const ResourceConfig& config);
 

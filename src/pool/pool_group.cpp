@@ -61,7 +61,7 @@ PoolGroup::PoolGroup(const os::CgroupSelf& self) {
 
 PoolGroup PoolGroup::declined() {
   PoolGroup group;
-  group.reason_ = "off: use_cgroup is false";
+  group.reason_ = "use_cgroup is false";
   return group;
 }
 

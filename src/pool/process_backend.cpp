@@ -72,11 +72,16 @@ class ProcessBackend final : public Backend, private LinkEvents {
   process::WorkerSettings settings_;
   Board board_;
   WardenLink link_;
+  bool greeted_ = false;  // by the warden of this link
   unsigned warden_threads_ = 0;
   ByteSize baseline_;
   std::vector<std::shared_ptr<Bell>> bells_;
   std::vector<std::uint64_t> living_;  // incarnation per slot, 0: none
 };
+
+constexpr const char* no_warden_text =
+    "its warden, a copy of this program, ended before it came to reeve::init: make that the first "
+    "line of main, before arguments are looked at";
 
 ProcessBackend::ProcessBackend(BackendEvents& events, std::weak_ptr<Core> owner,
                                asio::any_io_executor executor, async::QuietWait quiet,
@@ -112,11 +117,13 @@ void ProcessBackend::launch() {
   process::Launched launched =
       process::launch_warden(board_.fd(), board_.hub_fd(), board_.wake_fd());
   board_.disarm();
+  greeted_ = false;
   link_.open(std::move(launched.socket), launched.pid);
 }
 
 void ProcessBackend::on_report(const Report& report) {
   if (report.kind == MessageKind::hello) {
+    greeted_ = true;
     warden_threads_ = report.threads;
     baseline_ = ByteSize{report.baseline};
     return;
@@ -175,7 +182,7 @@ void ProcessBackend::on_warden_ended() {
     death.status = 9;
     death.tree_complete = false;
     death.dead_at = now_ns();
-    death.reason = "its warden ended";
+    death.reason = greeted_ ? "its warden ended" : no_warden_text;
     events_.on_died(slot, incarnation, std::move(death));
   }
 }

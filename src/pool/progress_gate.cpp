@@ -14,10 +14,20 @@ void ProgressGate::tell(std::uint64_t number, double percent, std::string_view n
     unsigned& inside_;
   };
   const std::lock_guard lock(mutex_);
-  if (closed_ || !sink_ || number <= told_) return;
+  if (closed_ || failure_ || !sink_ || number <= told_) return;
   told_ = number;
   const Visit visit(inside_);
-  sink_(percent, note);
+  try {
+    sink_(percent, note);
+  } catch (...) {
+    failure_ = std::current_exception();
+    throw;
+  }
+}
+
+std::exception_ptr ProgressGate::failure() const {
+  const std::lock_guard lock(mutex_);
+  return failure_;
 }
 
 void ProgressGate::close() noexcept {

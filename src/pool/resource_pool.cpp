@@ -9,6 +9,7 @@
 
 #include "pool/core.hpp"
 #include "pool/lease_share.hpp"
+#include "pool/mechanisms.hpp"
 #include "process/worker.hpp"
 
 namespace reeve {
@@ -78,10 +79,25 @@ void check_nesting() {
       depth, process::nesting_max));
 }
 
+namespace {
+
+void check_memory(const Core& core, const RunLimits& limits) {
+  if (!limits.memory || core.config().isolation != Isolation::process) return;
+  const ByteSize least = least_worker_memory();
+  if (*limits.memory > least) return;
+  throw ConfigError(fmt::format(
+      "RunLimits::memory is {}, but an empty worker of this program takes up to {} already; give "
+      "the call more, or leave it out for the worker_memory of the pool",
+      to_string(*limits.memory), to_string(least)));
+}
+
+}  // namespace
+
 Call::Call(const WorkerLease& lease, RunLimits limits)
     : core_(lease.core_), lease_(lease.lease_), limits_(std::move(limits)) {
   if (const auto fault = find_fault(limits_)) throw ConfigError(*fault);
   if (lease_ == nullptr) throw std::logic_error("this lease was moved from or given back");
+  check_memory(*core_, limits_);
   core_->begin_call(*lease_);
 }
 
@@ -241,8 +257,8 @@ boost::asio::awaitable<WorkerLease> ResourcePool::hand_over(WorkerLease lease) {
   co_return std::move(lease);
 }
 
-boost::asio::awaitable<WorkerLease> ResourcePool::acquire_worker(std::string_view task_id,
-                                                                 const AcquireOptions& options) {
+boost::asio::awaitable<WorkerLease> ResourcePool::acquire_worker(
+    std::string_view task_id, const AcquireOptions& options) const {
   core_->check_owner();
   detail::TaskName::check(task_id);
   detail::check_times(options);
@@ -253,7 +269,7 @@ boost::asio::awaitable<WorkerLease> ResourcePool::acquire_worker(std::string_vie
 }
 
 std::optional<WorkerLease> ResourcePool::try_acquire(std::string_view task_id,
-                                                     const AcquireOptions& options) {
+                                                     const AcquireOptions& options) const {
   core_->check_owner();
   detail::TaskName::check(task_id);
   detail::check_times(options);

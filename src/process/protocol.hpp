@@ -9,6 +9,9 @@
 
 namespace reeve::process {
 
+/// How a worker ends that finds its channel, its bell or its directory gone.
+inline constexpr int lost_descriptors_status = 125;
+
 enum class MessageKind : std::uint32_t { spawn, kill, hello, spawned, revoked, exited };
 
 /// Program to warden. `spawn` carries two descriptors: the channel's memfd and the bell.

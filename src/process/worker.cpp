@@ -76,7 +76,7 @@ void limit_data(const WorkerSettings& settings) {
   if (channel == MAP_FAILED || hub == MAP_FAILED) {
     std::fprintf(stderr, "reeve-worker: cannot map its channel of %llu bytes: %s\n",
                  static_cast<unsigned long long>(settings.channel_bytes), std::strerror(errno));
-    _exit(125);
+    _exit(lost_descriptors_status);
   }
   close(worker_hub_fd);  // mapped for good
   if (cwd >= 0 && dup3(cwd, worker_cwd_fd, O_CLOEXEC) >= 0) close(cwd);

@@ -153,7 +153,7 @@ ReplyKind WorkerLoop::call(codec::Writer& result) {
     const codec::FunctionId id{channel_.function_module, channel_.function_offset};
     const std::uint64_t offset = channel_.argument_offset;
     const std::uint64_t size = channel_.argument_bytes;
-    if (offset > area_.size() || size > area_.size() - offset) _exit(125);
+    if (offset > area_.size() || size > area_.size() - offset) _exit(lost_descriptors_status);
     codec::Reader arguments(area_.subspan(offset, size));
     arguments.set_shared(area_);
     const codec::TaskDescriptor& task = codec::resolve(id);
@@ -216,7 +216,8 @@ void WorkerLoop::apply_data_limit() {
 void WorkerLoop::ring() noexcept {
   const std::uint64_t one = 1;
   // Without its bell a worker cannot be heard: end, so that the death is seen instead.
-  if (write(worker_bell_fd, &one, sizeof one) != sizeof one && errno != EAGAIN) _exit(125);
+  if (write(worker_bell_fd, &one, sizeof one) != sizeof one && errno != EAGAIN)
+    _exit(lost_descriptors_status);
 }
 
 std::uint32_t WorkerLoop::find_dirt(std::int64_t elapsed) {
@@ -254,7 +255,7 @@ std::uint32_t WorkerLoop::find_dirt(std::int64_t elapsed) {
 
 // The next lease finds working directory, umask and signal mask as they were.
 void WorkerLoop::restore() {
-  if (fchdir(worker_cwd_fd) != 0) _exit(125);
+  if (fchdir(worker_cwd_fd) != 0) _exit(lost_descriptors_status);
   umask(file_mask_);
   sigset_t none;
   sigemptyset(&none);

@@ -81,6 +81,11 @@ void Connection::fail(int rc, const char* what) const {
       throw TaskError(TaskErrc::bad_format,
                       say("the file is damaged or not a task file; restore it or "
                           "give another path"));
+    case SQLITE_CANTOPEN:
+      throw TaskError(
+          TaskErrc::io_error,
+          say("no file can be opened or made there: give the path of a file in a folder "
+              "that exists and may be written. What was acknowledged is kept"));
     default:
       throw TaskError(TaskErrc::io_error, say("what was acknowledged is kept; the next write tries "
                                               "again"));

@@ -44,7 +44,11 @@ const SystemWallClock& SystemWallClock::instance() noexcept {
 
 StoreConfig StoreConfig::from_environment() {
   StoreConfig config;
-  if (const auto path = variable("TASK_STORAGE_PATH")) config.path = *path;
+  if (const auto path = variable("TASK_STORAGE_PATH")) {
+    if (path->empty())
+      throw ConfigError("TASK_STORAGE_PATH='' names no file; unset it for records in memory only");
+    config.path = *path;
+  }
   if (const auto prefix = variable("TASK_STORAGE_PREFIX")) {
     config.prefix = *prefix;
     if (const auto fault = find_fault(config))
@@ -74,8 +78,8 @@ std::optional<std::string> find_fault(const StoreConfig& config) {
                        config.relaxed_delay.count());
   for (const auto kept : {config.retention.completed, config.retention.failed,
                           config.retention.cancelled, config.retention.interrupted})
-    if (kept > detail::kept_max)
-      return fmt::format("a retention is {} ms; it may be 100 years at most, 0 keeps for ever",
+    if (kept.count() < 0 || kept > detail::kept_max)
+      return fmt::format("a retention is {} ms; it must be 0 (for ever) to 100 years",
                          kept.count());
   if (config.queue_max.bytes() < (1U << 20))
     return fmt::format("queue_max is {} bytes; it must be at least 1 MiB",

@@ -310,12 +310,18 @@ awaitable<TrackReport> tracked(TaskStore& store, std::string_view id, TrackedWor
                                TrackOptions options) {
   if (options.tries_max < 1 || options.tries_max > 1000)
     throw ConfigError(fmt::format("tries_max is {}; it must be 1 to 1000", options.tries_max));
-  if (options.progress_per_second < 1 || options.backoff_min.count() < 0 ||
-      options.backoff_max < options.backoff_min || options.time_limit.count() < 0)
+  if (options.progress_per_second < 1)
+    throw ConfigError(fmt::format("progress_per_second is {}; it must be 1 or more",
+                                  options.progress_per_second));
+  if (options.backoff_min.count() < 0 || options.backoff_max < options.backoff_min)
     throw ConfigError(
-        "TrackOptions: progress_per_second must be at least 1, 0 <= backoff_min <= backoff_max, "
-        "and "
-        "time_limit 0 or more");
+        fmt::format("backoff_min is {} ms and backoff_max {} ms; they must be 0 <= backoff_min <= "
+                    "backoff_max",
+                    options.backoff_min.count(), options.backoff_max.count()));
+  if (options.time_limit.count() < 0)
+    throw ConfigError(fmt::format("time_limit is {} ms; it must be 0 (none) or more",
+                                  options.time_limit.count()));
+  if (!work) throw ConfigError("the work of task '" + std::string(id) + "' is an empty function");
   // The work is cancelled by a watch and a timer beside it.
   return async::on_own_strand(
       run_tracked(&store, std::string(id), std::move(work), std::move(options)));

@@ -49,8 +49,8 @@ constexpr int lives = 4;
 void start_lives(asio::io_context& context, WorkerScheduler& scheduler, const Token& token,
                  int& ended) {
   for (int i = 0; i < lives / 2; ++i) {
-    asio::co_spawn(context, patient(scheduler, token, ended), asio::detached);
-    asio::co_spawn(context, urgent(scheduler, token, ended), asio::detached);
+    spawn(context, patient(scheduler, token, ended));
+    spawn(context, urgent(scheduler, token, ended));
   }
 }
 
@@ -167,7 +167,7 @@ TEST(BridgeThreads, ACrowdOnFourThreadsLosesNothing) {
   crowd.running = customers;
   for (int i = 0; i < customers; ++i) {
     const std::string name(1, static_cast<char>('a' + i % 3));
-    asio::co_spawn(context, customer(scheduler, name, i, crowd), asio::detached);
+    spawn(context, customer(scheduler, name, i, crowd));
   }
   const auto work = asio::make_work_guard(context);
   std::vector<std::thread> threads;

@@ -257,7 +257,7 @@ TEST_F(EngineTest, KilledWorkersGoOnToTheSameBytes) {
         }
     }
   };
-  asio::co_spawn(context, killer(), asio::detached);
+  spawn(context, killer());
   const auto result = run_in(context, engine.infer_mechanism(link, options));
   over = true;
   EXPECT_GT(kills, 0u);

@@ -209,7 +209,7 @@ TEST(ManagedPool, shutdown_is_awaited) {
   auto call = pool.submit<&nap>(30);
   ASSERT_TRUE(eventually([&] { return pool->load() == 1; }));
   asio::io_context context;
-  asio::co_spawn(context, end(manager), asio::detached);
+  spawn(context, end(manager));
   context.run();
   EXPECT_EQ(call.wait_for(0s), std::future_status::ready);
   EXPECT_TRUE(manager.is_shutdown());

@@ -83,7 +83,7 @@ TEST_P(ManagerTeardown, of_its_users_after_each_step_returns_every_handle_and_le
       asio::io_context context;
       for (int i = 0; i < lives; ++i) {
         auto life = whole_life(manager, GetParam(), token, ended);
-        asio::co_spawn(context, std::move(life), asio::detached);
+        spawn(context, std::move(life));
       }
       make_steps(context, steps, [&] { return ended == lives; });
     }
@@ -116,7 +116,7 @@ TEST_P(ManagerTeardown, of_a_shutdown_after_each_step_ends_the_manager_all_the_s
     pool.warm_up();
     {
       asio::io_context context;
-      asio::co_spawn(context, end(manager, token, ended), asio::detached);
+      spawn(context, end(manager, token, ended));
       make_steps(context, steps, [&] { return ended; });
     }
     ASSERT_EQ(token.use_count(), 1) << "a frame is left after " << steps << " steps";

@@ -40,7 +40,7 @@ void expect_fifo(ResourceConfig config) {
   ResourcePool pool(context.get_executor(), config);
   run_in(context, pool.warm_up(10));
   std::vector<Visit> visits;
-  for (int i = 0; i < 100; ++i) asio::co_spawn(context, visit(pool, i, 5, visits), asio::detached);
+  for (int i = 0; i < 100; ++i) spawn(context, visit(pool, i, 5, visits));
   ASSERT_TRUE(run_until(context, [&] {
     const PoolStatus status = pool.status();
     return visits.size() == 100 && status.active_tasks == 0;
@@ -84,7 +84,7 @@ TEST(PoolAcquire, higher_priority_first_and_equal_ones_in_order) {
   for (int i = 0; i < 6; ++i) {
     AcquireOptions options;
     options.priority = priorities[i];
-    asio::co_spawn(context, note_turn(pool, options, i, order), asio::detached);
+    spawn(context, note_turn(pool, options, i, order));
   }
   run_until(context, [&] { return pool.status().waiting == 6; });
   held.reset();
@@ -121,7 +121,7 @@ void hand_over(asio::cancellation_type type, bool cancel_first) {
   asio::cancellation_signal signal;
   asio::co_spawn(context, acquire_and_note(pool, "first", ends[0], leases[0]),
                  asio::bind_cancellation_slot(signal.slot(), asio::detached));
-  asio::co_spawn(context, acquire_and_note(pool, "second", ends[1], leases[1]), asio::detached);
+  spawn(context, acquire_and_note(pool, "second", ends[1], leases[1]));
   ASSERT_TRUE(run_until(context, [&] { return pool.status().waiting == 2; }));
   if (cancel_first) signal.emit(type);
   held.reset();                          // granted to the first ...
@@ -269,7 +269,7 @@ TEST(PoolLeaseLife, pool_is_destroyed_with_waiters_and_leases) {
   End ends[3] = {};
   std::optional<WorkerLease> leases[3];
   for (int i = 0; i < 3; ++i) {
-    asio::co_spawn(context, acquire_and_note(*pool, "waiter", ends[i], leases[i]), asio::detached);
+    spawn(context, acquire_and_note(*pool, "waiter", ends[i], leases[i]));
   }
   ASSERT_TRUE(run_until(context, [&] { return pool->status().waiting == 3; }));
   pool.reset();
@@ -361,7 +361,7 @@ TEST(PoolAcquire, more_waiters_than_allowed) {
   End ends[3] = {};
   std::optional<WorkerLease> leases[3];
   for (int i = 0; i < 3; ++i) {
-    asio::co_spawn(context, acquire_and_note(pool, "waiter", ends[i], leases[i]), asio::detached);
+    spawn(context, acquire_and_note(pool, "waiter", ends[i], leases[i]));
   }
   ASSERT_TRUE(run_until(context, [&] { return ends[2] != End::none; }));
   EXPECT_EQ(ends[2], End::other);  // PoolSaturatedError

@@ -130,6 +130,9 @@ TEST_F(PoolBadInput, limits_of_a_call_that_are_zero_or_less_are_refused_and_the_
   EXPECT_EQ(refused(limits), find_fault(limits));
   EXPECT_THAT(refused(limits), AllOf(HasSubstr("RunLimits::memory is 0 B"), HasSubstr("1 B"),
                                      HasSubstr("worker_memory")));
+  limits.memory = 1_KiB;
+  EXPECT_THAT(refused(limits), AllOf(HasSubstr("RunLimits::memory is 1 KiB"),
+                                     HasSubstr("an empty worker of this program takes up to")));
   limits.memory.reset();
   EXPECT_EQ(find_fault(limits), std::nullopt) << "left out: as the lease";
   EXPECT_EQ(run_in(context, lease->run<&add>(limits, 1, 2)), 3) << "no call was begun";

@@ -318,8 +318,8 @@ void run_chaos(Kind kind, std::chrono::seconds time) {
   const std::size_t files_before = open_files();
   {
     Chaos chaos(context, kind);
-    for (int i = 0; i < 12; ++i) asio::co_spawn(context, chaos.act_for_ever(), asio::detached);
-    asio::co_spawn(context, chaos.disturb_for_ever(), asio::detached);
+    for (int i = 0; i < 12; ++i) spawn(context, chaos.act_for_ever());
+    spawn(context, chaos.disturb_for_ever());
     const auto until = Clock::now() + time;
     auto next_look = Clock::now() + 10s;
     while (Clock::now() < until && chaos.faults.empty()) {

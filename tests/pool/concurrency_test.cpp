@@ -190,7 +190,7 @@ void run_a_busy_day(Isolation isolation) {
   ResourcePool pool(context.get_executor(), config);
   Tally tally;
   for (int number = 0; number < customer_count; ++number) {
-    asio::co_spawn(context, visit(pool, number, tally), asio::detached);
+    spawn(context, visit(pool, number, tally));
   }
   std::atomic<bool> stop{false};
   std::vector<std::thread> runners, others;

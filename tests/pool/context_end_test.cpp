@@ -29,7 +29,7 @@ class PoolContextEnd : public testing::TestWithParam<Isolation> {
     config.max_workers = 1;
     pools.emplace();
     pool.emplace(pools->get_executor(), config);
-    asio::co_spawn(users, acquire_into(*pool, lease), asio::detached);
+    spawn(users, acquire_into(*pool, lease));
     ASSERT_TRUE(run_both([&] { return lease.has_value(); }));
   }
   template <class Done>

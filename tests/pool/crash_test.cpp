@@ -303,7 +303,7 @@ TEST(CrashRaces, workers_kill_each_other) {
     }
     int ends = 0;
     for (const auto& lease : leases) {
-      asio::co_spawn(context, join_the_fight(lease, pids, ends), asio::detached);
+      spawn(context, join_the_fight(lease, pids, ends));
     }
     leases.clear();
     EXPECT_TRUE(run_until(context, [&] { return ends == static_cast<int>(count); }));

@@ -67,20 +67,6 @@ asio::awaitable<void> run_with_sink(ResourcePool& pool, RunLimits::ProgressSink 
   result = co_await worker.run<&report_and_return>(limits, 8);
 }
 
-// 16
-TEST(PoolCallback, of_progress_that_throws_leaves_the_call_alone) {
-  asio::io_context context;
-  ResourcePool pool(context.get_executor(), small_config());
-  int result = 0;
-  RunLimits::ProgressSink sink = [](double, std::string_view) {
-    throw std::runtime_error("from a sink");
-  };
-  asio::co_spawn(context, run_with_sink(pool, sink, result), asio::detached);
-  EXPECT_GE(count_throws_until(context, [&] { return result != 0; }), 0);
-  EXPECT_EQ(result, 8);
-  expect_pool_works(context, pool);
-}
-
 void submit_again(asio::io_context& context, ResourcePool& pool, int left, int& sum) {
   asio::co_spawn(context, call_once<&add>(pool, "again", left, 0),
                  [&, left](std::exception_ptr failure, int value) {
@@ -132,7 +118,7 @@ TEST(PoolCallback, of_progress_that_shuts_the_pool_down) {
     asio::co_spawn(context, pool.shutdown(ShutdownMode::drain, 5s),
                    [&](std::exception_ptr, ShutdownReport r) { report = r; });
   };
-  asio::co_spawn(context, run_with_sink(pool, sink, result), asio::detached);
+  spawn(context, run_with_sink(pool, sink, result));
   EXPECT_TRUE(run_until(context, [&] { return report.has_value(); }));
   EXPECT_EQ(result, 8) << "what ran was allowed to end";
 }
@@ -307,7 +293,7 @@ TEST(PoolHostile, a_worker_that_lies_about_its_replies_harms_nobody_else) {
   const auto innocent = run_in(context, hold(pool, "innocent"));
   for (int lie = 0; lie <= static_cast<int>(Lie::everything); ++lie) {
     int ended = 0;
-    asio::co_spawn(context, call_a_liar(pool, lie, ended), asio::detached);
+    spawn(context, call_a_liar(pool, lie, ended));
     EXPECT_TRUE(run_until(context, [&] { return ended == 1; }, 20s)) << "lie " << lie;
     EXPECT_EQ(run_in(context, innocent->run<&add>(20, 22)), 42);
     // A liar is not reused: it is dead, or known as dirty.

@@ -38,8 +38,7 @@ void acquire_while_all_end(ResourceConfig config, std::size_t count) {
   std::vector<WorkerLease> leases;
   AcquireOptions options;
   options.timeout = 5s;
-  for (std::size_t i = 0; i < count; ++i)
-    asio::co_spawn(context, take_and_keep(pool, options, leases), asio::detached);
+  for (std::size_t i = 0; i < count; ++i) spawn(context, take_and_keep(pool, options, leases));
   context.restart();
   context.run_for(20ms);
   kill(warden, SIGCONT);

@@ -46,8 +46,8 @@ TEST(PoolVictim, DISABLED_works_for_ever) {
   ResourceConfig config = small_config();
   config.max_workers = 4;
   ResourcePool pool(context.get_executor(), config);
-  asio::co_spawn(context, carry_data(pool), asio::detached);
-  for (int i = 0; i < 3; ++i) asio::co_spawn(context, run_into_limits(pool), asio::detached);
+  spawn(context, carry_data(pool));
+  for (int i = 0; i < 3; ++i) spawn(context, run_into_limits(pool));
   const auto until = Clock::now() + 10s;
   while (Clock::now() < until) context.run_for(100ms);
 }

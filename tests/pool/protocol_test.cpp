@@ -251,7 +251,7 @@ TEST(ProtocolLoad, workers_die_while_arguments_are_written) {
   Deliveries count;
   for (const std::size_t size : {64u << 10, 1u << 20, 50u << 20}) {
     for (int i = 0; i < (size > (1u << 20) ? 2 : 4); ++i) {
-      asio::co_spawn(context, send_bomb(pool, size, i % 2 == 0, count), asio::detached);
+      spawn(context, send_bomb(pool, size, i % 2 == 0, count));
     }
   }
   EXPECT_TRUE(run_until(context, [&] { return count.lost + count.done + count.other == 10; }, 40s));

@@ -60,9 +60,9 @@ void resize_under_load(ResourceConfig config, int times, bool crashes) {
   ResourcePool pool(context.get_executor(), config);
   Load load;
   for (int i = 0; i < 8; ++i) {
-    asio::co_spawn(context, work_on(pool, load, crashes && i % 4 == 0), asio::detached);
+    spawn(context, work_on(pool, load, crashes && i % 4 == 0));
   }
-  asio::co_spawn(context, resize_often(pool, times, most, load), asio::detached);
+  spawn(context, resize_often(pool, times, most, load));
   EXPECT_TRUE(run_until(
       context, [&] { return load.stop && load.running == 0; }, 60s))
       << load.fault;

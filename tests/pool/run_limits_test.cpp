@@ -250,5 +250,23 @@ TEST(RunLimits, a_sink_may_cancel_its_own_call) {
   expect_pool_works(context, pool);
 }
 
+// 16
+TEST(PoolCallback, of_progress_that_throws_ends_its_call_and_no_other) {
+  asio::io_context context;
+  ResourcePool pool(context.get_executor(), small_config());
+  int calls = 0;
+  RunLimits limits;
+  limits.progress = [&](double, std::string_view) {
+    ++calls;
+    throw std::logic_error("from a sink");
+  };
+  const auto failure = error_of<std::logic_error>(context, report_until_killed(pool, limits));
+  ASSERT_TRUE(failure);
+  EXPECT_STREQ(failure->what(), "from a sink");
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(pool.status().active_tasks, 0u);
+  expect_pool_works(context, pool);
+}
+
 }  // namespace
 }  // namespace reeve::test

@@ -39,7 +39,7 @@ class ShutdownModes : public testing::TestWithParam<Isolation> {
 
   /// One runs, two wait.
   void SetUp() override {
-    for (End& end : ends) asio::co_spawn(context, nap_and_note(pool, 40, end), asio::detached);
+    for (End& end : ends) spawn(context, nap_and_note(pool, 40, end));
     ASSERT_TRUE(run_until(
         context, [&] { return pool.status().active_tasks == 1 && pool.status().waiting == 2; }));
   }
@@ -118,8 +118,7 @@ TEST(PoolShutdownState, while_killing) {
     ResourcePool pool(context.get_executor(), workers(3));
     run_in(context, pool.warm_up(3));
     bool timed_out[3] = {};
-    for (bool& out : timed_out)
-      asio::co_spawn(context, spin_until_limit(pool, out), asio::detached);
+    for (bool& out : timed_out) spawn(context, spin_until_limit(pool, out));
     // On a busy machine the first may be at its limit before the last has begun.
     const auto killing = [&] {
       return pool.status().active_tasks == 3 || timed_out[0] || timed_out[1] || timed_out[2];
@@ -166,7 +165,7 @@ TEST(PoolShutdownState, a_cancelled_shutdown_can_be_repeated) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), workers(1));
   End end = End::none;
-  asio::co_spawn(context, nap_and_note(pool, 100, end), asio::detached);
+  spawn(context, nap_and_note(pool, 100, end));
   ASSERT_TRUE(run_until(context, [&] { return pool.status().active_tasks == 1; }));
   asio::cancellation_signal signal;
   bool returned = false;

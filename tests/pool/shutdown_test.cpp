@@ -40,7 +40,7 @@ TEST(PoolShutdown, kill_while_running) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), small_config());
   std::string how[4];
-  for (std::string& text : how) asio::co_spawn(context, call_spin(pool, text), asio::detached);
+  for (std::string& text : how) spawn(context, call_spin(pool, text));
   ASSERT_TRUE(run_until(context, [&] {
     const PoolStatus status = pool.status();
     return status.active_tasks == 2 && status.waiting == 2;
@@ -70,11 +70,11 @@ TEST(PoolShutdown, concurrently_and_twice) {
   asio::io_context context;
   ResourcePool pool(context.get_executor(), small_config());
   std::string how;
-  asio::co_spawn(context, call_spin(pool, how), asio::detached);
+  spawn(context, call_spin(pool, how));
   ASSERT_TRUE(run_until(context, [&] { return pool.status().active_tasks == 1; }));
   int ended = 0;
   for (const auto deadline : {5000ms, 100ms, 3000ms}) {
-    asio::co_spawn(context, shut_down_and_count(pool, deadline, ended), asio::detached);
+    spawn(context, shut_down_and_count(pool, deadline, ended));
   }
   ASSERT_TRUE(run_until(context, [&] { return ended == 3; }, 3s));
   const ShutdownReport again = run_in(context, pool.shutdown());
@@ -86,7 +86,7 @@ TEST(PoolVictim, DISABLED_never_shuts_down) {
   static asio::io_context context;
   static ResourcePool pool(context.get_executor(), small_config());
   static std::string how;
-  asio::co_spawn(context, call_spin(pool, how), asio::detached);
+  spawn(context, call_spin(pool, how));
   run_until(context, [&] { return pool.status().active_tasks == 1; });
   if (Victim::argument() == "thread") std::thread([] { std::exit(3); }).join();
   std::exit(3);

@@ -22,6 +22,12 @@ const bool alive = [] {
   return true;
 }();
 
+/// What every copy of the program does before main, as one whose main returns before reeve::init.
+const bool stays = [] {
+  if (std::getenv("REEVE_TEST_LEAVE_BEFORE_INIT") != nullptr) _exit(1);
+  return true;
+}();
+
 /// How many more workers shall die at their start; all, if there is no end of them.
 class Deaths {
  public:
@@ -112,6 +118,19 @@ TEST(PoolStartFailure, without_descriptors_living_workers_go_on) {
   EXPECT_FALSE(lease->revoked());
 }
 
+// A main that looks at its arguments before reeve::init.
+TEST(PoolStartFailure, copies_that_end_before_init_are_told_as_such) {
+  asio::io_context context;
+  ResourcePool pool(context.get_executor(), small_config());
+  setenv("REEVE_TEST_LEAVE_BEFORE_INIT", "1", 1);
+  const auto error = error_of<PoolDegradedError>(context, call_once<&add>(pool, "never", 1, 2));
+  unsetenv("REEVE_TEST_LEAVE_BEFORE_INIT");
+  ASSERT_TRUE(error);
+  EXPECT_THAT(error->what(),
+              AllOf(HasSubstr("before it came to reeve::init"), HasSubstr("first line of main")));
+  EXPECT_TRUE(run_until(context, [&] { return works(context, pool); }, 20s));
+}
+
 asio::awaitable<void> warm_up_and_note(ResourcePool& pool, std::string& end) {
   try {
     co_await pool.warm_up(2);
@@ -130,7 +149,7 @@ TEST(PoolStartFailure, warm_up_does_not_wait_for_ever) {
   std::string end;
   {
     const FewFiles few;
-    asio::co_spawn(context, warm_up_and_note(pool, end), asio::detached);
+    spawn(context, warm_up_and_note(pool, end));
     EXPECT_TRUE(run_until(context, [&] { return !end.empty(); }));
     EXPECT_EQ(end, "degraded");
   }

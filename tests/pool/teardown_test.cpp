@@ -92,7 +92,7 @@ TEST_P(PoolTeardown, of_its_users_after_each_step_returns_every_lease) {
     {
       asio::io_context context;
       for (int i = 0; i < lives; ++i) {
-        asio::co_spawn(context, whole_life(pool, token, ended), asio::detached);
+        spawn(context, whole_life(pool, token, ended));
       }
       make_steps(context, pools, steps, ended, lives);
     }
@@ -122,11 +122,11 @@ TEST_P(PoolTeardown, of_the_context_after_each_step_leaves_nothing) {
       asio::io_context context;
       kept.emplace(context.get_executor(), config_of(GetParam()));
       for (int i = 1; i < lives; ++i) {
-        asio::co_spawn(context, whole_life(*kept, token, ended), asio::detached);
+        spawn(context, whole_life(*kept, token, ended));
       }
       auto close_it = [&, closing = false]() mutable {
         if (ended == lives - 1 && !std::exchange(closing, true)) {
-          asio::co_spawn(context, life_and_shutdown(*kept, token, ended), asio::detached);
+          spawn(context, life_and_shutdown(*kept, token, ended));
         }
       };
       for (int step = 0; step < steps && ended < lives; ++step) {

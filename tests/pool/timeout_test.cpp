@@ -266,9 +266,9 @@ TEST(TimeoutQueue, a_waiting_task_is_not_charged_and_runs_after_the_kill) {
       e.push_back("timeout");
     }
   };
-  asio::co_spawn(context, endless(pool, ends), asio::detached);
-  asio::co_spawn(context, endless(pool, ends), asio::detached);
-  asio::co_spawn(context, call_and_count(pool, "short", false, ends), asio::detached);
+  spawn(context, endless(pool, ends));
+  spawn(context, endless(pool, ends));
+  spawn(context, call_and_count(pool, "short", false, ends));
   EXPECT_TRUE(run_until(context, [&] { return ends.size() == 3; }));
   EXPECT_THAT(ends, testing::ElementsAre("timeout", "timeout", "short"));
 }

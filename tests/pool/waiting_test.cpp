@@ -160,7 +160,7 @@ TEST_F(PoolWaiting, a_closed_pool_starts_nobody_for_a_thread_that_cannot_be_ende
   config.initializer = Initializer::make<&count_start>();
   ResourcePool pool(context.get_executor(), config);
   const auto lease = run_in(context, hold(pool, "stubborn"));
-  asio::co_spawn(context, lease->run<&be_stubborn>(), asio::detached);
+  spawn(context, lease->run<&be_stubborn>());
   turn();
   ASSERT_EQ(starts, 1);
   const auto report = run_in(context, pool.shutdown(ShutdownMode::kill, 5s));

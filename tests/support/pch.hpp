@@ -20,6 +20,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <reeve/pool.hpp>
 #include <string>
 #include <thread>
 #include <vector>

@@ -43,6 +43,7 @@ TEST(StoreConfig, ErrorsNameTheVariableAndTheValue) {
            {"TASK_STORAGE_TTL", "1h"},
            {"TASK_STORAGE_TTL", "-1"},
            {"TASK_STORAGE_TTL", ""},
+           {"TASK_STORAGE_PATH", ""},
            {"TASK_STORAGE_TTL", "99999999999999999999"},
            {"TASK_STORAGE_SYNC", "off"},
            {"TASK_STORAGE_RELAXED_DELAY_MS", "0"}}) {
@@ -64,6 +65,9 @@ TEST(StoreConfig, FindsFaults) {
   config = {};
   config.prefix = "\xff";
   EXPECT_TRUE(find_fault(config));
+  config = {};
+  config.retention.completed = std::chrono::hours{-1};
+  EXPECT_THAT(*find_fault(config), ::testing::HasSubstr("-3600000 ms; it must be 0 (for ever) to"));
 }
 
 }  // namespace

@@ -53,6 +53,28 @@ TEST_F(TrackingTest, RecordsAResult) {
   EXPECT_EQ(report.attempts, 1);
 }
 
+TEST_F(TrackingTest, OptionsThatMakeNoSenseAreRefusedBeforeARecordIsMade) {
+  const auto refused = [&](const TrackedWork& work, const TrackOptions& options) -> std::string {
+    try {
+      (void)tracked(store_, "t", work, options);
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  TrackOptions options;
+  options.progress_per_second = 0;
+  EXPECT_EQ(refused(succeed, options), "progress_per_second is 0; it must be 1 or more");
+  options = {};
+  options.backoff_min = std::chrono::milliseconds{-1};
+  EXPECT_THAT(refused(succeed, options), ::testing::StartsWith("backoff_min is -1 ms"));
+  options = {};
+  options.time_limit = std::chrono::milliseconds{-5};
+  EXPECT_EQ(refused(succeed, options), "time_limit is -5 ms; it must be 0 (none) or more");
+  EXPECT_EQ(refused({}, {}), "the work of task 't' is an empty function");
+  EXPECT_FALSE(store_.get_task_status("t"));
+}
+
 TEST_F(TrackingTest, ProgressReachesTheRecordWhileTheWorkRuns) {
   double seen = -1;
   const TrackedWork work = [this, &seen](ProgressSink progress) -> awaitable<Json> {

@@ -106,12 +106,12 @@ class ResourcePool {
   /// Threads:      any.
   /// Cost:         O(1); no allocation when a worker is idle.
   boost::asio::awaitable<WorkerLease> acquire_worker(std::string_view task_id,
-                                                     const AcquireOptions& options = {});
+                                                     const AcquireOptions& options = {}) const;
 
   /// A lease if a worker that `options` allow is idle, else nothing (and one is being started, if
   /// the pool may and nobody waits).
   std::optional<WorkerLease> try_acquire(std::string_view task_id,
-                                         const AcquireOptions& options = {});
+                                         const AcquireOptions& options = {}) const;
 
   /// Starts workers until `count` live (at most max_workers) and are ready.
   /// Errors: PoolDegradedError, PoolClosedError.

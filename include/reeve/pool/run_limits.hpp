@@ -28,13 +28,15 @@ struct RunLimits {
   std::optional<std::chrono::milliseconds> timeout;  ///< > 0: the worker is killed after this
   /// > 0: this_worker::stop_requested() turns true after this.
   std::optional<std::chrono::milliseconds> soft_timeout;
-  /// > 0: memory of the worker during the call, held as `worker_memory` is: by RLIMIT_DATA with
-  /// `hard_memory`, and by the watch, which then allows the 16 MiB more that a refusal may use.
+  /// More than an empty worker takes: memory of the worker during the call, held as `worker_memory`
+  /// is: by RLIMIT_DATA with `hard_memory`, and by the watch, which then allows the 16 MiB more
+  /// that a refusal may use.
   std::optional<ByteSize> memory;
   /// Called on the pool's executor, with one report at a time and never an older one after a newer
   /// one; never after the call's end, which waits for a sink that runs on another thread. So a sink
   /// may cancel its call or give the lease back, but must wait neither for the call's end nor for
-  /// the thread that makes the call. Reports that come too late are dropped.
+  /// the thread that makes the call. Reports that come too late are dropped. What it throws ends
+  /// the call, and the worker if it is still at work, and comes out of `run`.
   ProgressSink progress;
 };
 

@@ -36,7 +36,7 @@ class ManualWallClock final : public WallClock {
 };
 
 /// How long a record is kept after the transition that ended it. A record that has not ended never
-/// expires. Zero or less: for ever.
+/// expires. Zero: for ever.
 struct Retention {
   std::chrono::milliseconds completed = std::chrono::hours{24};
   std::chrono::milliseconds failed = std::chrono::hours{24};
@@ -47,8 +47,8 @@ struct Retention {
 /// What a power cut may take away.
 enum class DiskSync : std::uint8_t {
   full,    ///< nothing that was acknowledged
-  normal,  ///< the last moments, and so may a disk that fails to sync; a killed process still loses
-           ///< nothing
+  normal,  ///< the last moments, and so may a disk that fails to sync; a killed process loses no
+           ///< more than with `full`
 };
 
 /// What happens to records that were pending when the program died.

@@ -41,7 +41,7 @@ struct TrackOptions {
   TrackOptions() = default;
 
   int tries_max = 1;                              ///< attempts in all, 1 to 1000
-  std::chrono::milliseconds backoff_min{15'000};  ///< full jitter: 0 to min * 2^n
+  std::chrono::milliseconds backoff_min{15'000};  ///< full jitter: 0 to min * 2^(n-1)
   std::chrono::milliseconds backoff_max = std::chrono::hours{24 * 7};
   std::chrono::milliseconds time_limit{0};  ///< of one attempt; 0: none
   int progress_per_second = 10;
