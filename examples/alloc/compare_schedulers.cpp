@@ -40,8 +40,15 @@ int main(int argc, char** argv) {
   // [/compare]
   if (argc > 2) {
     const std::filesystem::path folder = argv[2];
-    std::ofstream(folder / "utilisation.svg") << simulator.utilisation_svg();
-    std::ofstream(folder / "wait.svg") << simulator.wait_svg();
-    std::ofstream(folder / "slowdown.svg") << simulator.slowdown_svg();
+    const std::pair<const char*, std::string> plots[] = {
+        {"utilisation.svg", simulator.utilisation_svg()},
+        {"wait.svg", simulator.wait_svg()},
+        {"slowdown.svg", simulator.slowdown_svg()}};
+    for (const auto& [name, plot] : plots) {
+      std::ofstream out(folder / name);
+      if (out << plot << std::flush) continue;
+      std::cerr << "cannot write " << (folder / name).string() << "; name a folder that exists\n";
+      return 1;
+    }
   }
 }

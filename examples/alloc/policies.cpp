@@ -1,4 +1,5 @@
 // Three people share a machine: the same queue under three policies, and a dashboard.
+#include <chrono>
 #include <iostream>
 #include <reeve/alloc.hpp>
 
@@ -24,6 +25,24 @@ void serve(const Policy& policy) {
   std::cout << '\n';
 }
 
+void age() {
+  using namespace std::chrono_literals;
+  reeve::ManualClock clock;
+  ReservationManager manager(Dimensions::standard(), clock);
+  manager.register_resource({.name = "node", .capacity = Amounts::of(0, 4000)}).value();
+  const Request request{.gang = {{.amount = Amounts::of(0, 4000)}}};
+  // [queue]
+  DrfPolicy drf;
+  drf.set_group("alice", "physics").value();
+  drf.set_weight("physics", 2).value();
+  ResourceAllocator allocator(
+      manager, Policy(drf) | PriorityPolicy({.period = ticks(1min)}) | best_fit() | QuotaPolicy());
+  const Ticket ticket = allocator.submit("alice", request).value();
+  for (const auto& grant : allocator.schedule().granted)
+    std::cout << (grant.ticket == ticket ? "alice has it\n" : "another has it\n");
+  // [/queue]
+}
+
 }  // namespace
 
 int main() {
@@ -33,6 +52,7 @@ int main() {
   for (const Policy& policy : {fifo(), Policy(PriorityPolicy()), Policy(drf)}) serve(policy);
   serve(Policy(FairPolicy(0)) | Policy(PriorityPolicy()) | best_fit());
   // [/policies]
+  age();
 }
 
 // [output]
@@ -40,4 +60,5 @@ int main() {
 // priority: eve ann ann
 // drf: ann ben eve
 // fair|priority|best_fit: ann ben eve
+// alice has it
 // [/output]

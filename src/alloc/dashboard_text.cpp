@@ -115,10 +115,10 @@ std::string to_text(const DashboardData& d) {
                                               "booked", "free", "debt", "used", "mean",
                                               "fragmented"}};
   for (const auto& x : d.dims)
-    rows.push_back({x.name, std::to_string(x.capacity), std::to_string(x.held),
-                    std::to_string(x.committed), std::to_string(x.booked), std::to_string(x.free),
-                    std::to_string(x.debt), percent(x.utilisation), percent(x.mean_utilisation),
-                    percent(x.fragmentation)});
+    rows.push_back({x.name, to_text(x.capacity, x.counted), to_text(x.held, x.counted),
+                    to_text(x.committed, x.counted), to_text(x.booked, x.counted),
+                    to_text(x.free, x.counted), to_text(x.debt, x.counted), percent(x.utilisation),
+                    percent(x.mean_utilisation), percent(x.fragmentation)});
   std::string text = table(rows);
   rows = {{"resource", "state", "class", "used"}};
   for (const auto& x : d.resources)
@@ -139,8 +139,8 @@ std::string to_text(const DashboardData& d) {
   if (!d.contentions.empty()) {
     rows = {{"contention", "of", "severity", "demand", "supply"}};
     for (const auto& x : d.contentions)
-      rows.push_back({std::to_string(x.id), x.dim, x.severity, std::to_string(x.demand),
-                      std::to_string(x.supply)});
+      rows.push_back({std::to_string(x.id), x.dim, x.severity, to_text(x.demand, x.counted),
+                      to_text(x.supply, x.counted)});
     text += '\n' + table(rows);
   }
   text += '\n' + counts_line("reservations:", d.reservations);
@@ -157,6 +157,7 @@ std::string to_json(const DashboardData& d) {
   o.raw("dims", array(d.dims, [](const auto& x) {
           return Object()
               .text("name", x.name)
+              .text("counted", to_string(x.counted))
               .whole("capacity", x.capacity)
               .whole("held", x.held)
               .whole("committed", x.committed)
@@ -197,6 +198,7 @@ std::string to_json(const DashboardData& d) {
           return Object()
               .whole("id", x.id)
               .text("dim", x.dim)
+              .text("counted", to_string(x.counted))
               .text("severity", x.severity)
               .whole("demand", x.demand)
               .whole("supply", x.supply)

@@ -33,7 +33,11 @@ std::int64_t step_of(std::int64_t delta, std::int64_t weights) {
 Result<std::uint32_t> DeviceCluster::add_node(const Amounts& capacity, std::int32_t devices,
                                               std::string model) {
   if (capacity.any_negative() || devices < 0 || devices > 64)
-    return Refusal{.code = Code::invalid_amount, .subject = "capacity of a node"};
+    return Refusal{.code = Code::invalid_amount,
+                   .subject = "capacity of a node",
+                   .asked = devices,
+                   .detail = "is negative, or its " + std::to_string(devices) +
+                             " devices are not 0 to 64; correct it"};
   auto at = std::find(models_.begin(), models_.end(), model);
   if (at == models_.end()) at = models_.insert(at, std::move(model));
   Node node;
@@ -52,7 +56,11 @@ Result<std::uint32_t> DeviceCluster::add_node(const Amounts& capacity, std::int3
 Result<std::uint32_t> DeviceCluster::add_shape(const DeviceDemand& demand, std::uint32_t weight) {
   if (demand.amount.any_negative() || demand.devices < 0 || demand.share <= 0 ||
       demand.share > whole || (demand.devices == 0 && demand.amount.is_zero()))
-    return Refusal{.code = Code::invalid_amount, .subject = "of a shape"};
+    return Refusal{.code = Code::invalid_amount,
+                   .subject = "of a shape",
+                   .asked = demand.share,
+                   .detail = "is 0 or negative, or its share " + std::to_string(demand.share) +
+                             " is not 1 to " + std::to_string(whole) + "; correct it"};
   if (demand.devices > 1 && demand.share != whole)
     return Refusal{.code = Code::invalid_request, .subject = "several devices are taken whole"};
   shapes_.push_back({});

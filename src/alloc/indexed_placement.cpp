@@ -157,35 +157,31 @@ std::optional<Result<std::size_t>> ReservationManager::place_by_index(const Requ
     if (best != SIZE_MAX && request.spread == Spread::spread) return best;
     blocked = best != SIZE_MAX;
   }
-  if (blocked) return explain(demand, amount, true);
-  return explain_by_index(*tree, demand, amount, classes);
+  if (blocked) return explain(request, demand, amount, window, true);
+  return explain_by_index(*tree, request, demand, amount, window, classes);
 }
 
 // As explain(), for a piece that is held up by nothing but what is free.
-Refusal ReservationManager::explain_by_index(const CandidateTree& tree, const Demand& demand,
-                                             const Amounts& amount,
-                                             const detail::ClassSet& classes) const {
+Refusal ReservationManager::explain_by_index(const CandidateTree& tree, const Request& request,
+                                             const Demand& demand, const Amounts& amount,
+                                             Window window, const detail::ClassSet& classes) {
   const auto could_hold = [&](std::size_t r) {
     const auto& account = ledger_.resources()[r];
     return !account.removed && classes.ok[class_of_[r]] && amount.fits(account.capacity);
   };
   std::size_t any = 0;
   while (any < resources_.size() && !could_hold(any)) ++any;
-  if (any == resources_.size()) return explain(demand, amount, false);
+  if (any == resources_.size()) return explain(request, demand, amount, window, false);
   Amounts nothing;
   for (DimId d = 0; d < max_dims; ++d) nothing[d] = INT64_MIN;
   CandidateTree::Query query{nothing, classes.bits, INT64_MIN};
   for (DimId d = 0; d < max_dims; ++d) {
     if (amount[d] == 0) continue;
     const auto most = tree.most(d, query, could_hold);
-    if (most < amount[d])
-      return {.code = Code::busy,
-              .subject = dims_[d].name,
-              .asked = amount[d],
-              .available = most == INT64_MIN ? 0 : most};
+    if (most < amount[d]) return too_little(d, amount[d], most, window);
     query.amount[d] = amount[d];
   }
-  return {.code = Code::busy, .subject = "time"};
+  return explain(request, demand, amount, window, false);  // all of them are booked too soon
 }
 
 }  // namespace reeve::alloc

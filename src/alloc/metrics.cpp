@@ -62,7 +62,8 @@ void add_resources(const ReservationManager& manager, DashboardData& data) {
 void add_dims(const ReservationManager& manager, const MetricsCollector* metrics,
               DashboardData& data) {
   for (DimId d = 0; d < manager.dimensions().size(); ++d) {
-    DashboardData::Dim dim{.name = manager.dimensions()[d].name};
+    DashboardData::Dim dim{.name = manager.dimensions()[d].name,
+                           .counted = counted_in(manager.dimensions()[d].type)};
     std::int64_t largest = 0;
     std::int64_t positive = 0;
     for (const auto& account : manager.ledger().resources()) {
@@ -154,8 +155,9 @@ DashboardData dashboard_data(const ReservationManager& manager, const DashboardS
   add_owners(manager, sources.metrics, data);
   if (sources.contention)
     for (const auto& c : sources.contention->open())
-      data.contentions.push_back(
-          {c.id, manager.dimensions()[c.dim].name, to_string(c.severity), c.demand, c.supply});
+      data.contentions.push_back({c.id, manager.dimensions()[c.dim].name, to_string(c.severity),
+                                  c.demand, c.supply,
+                                  counted_in(manager.dimensions()[c.dim].type)});
   for (const auto* pool : sources.pools)
     data.pools.push_back({pool->name(), pool->size(), pool->draining(), pool->utilisation()});
   const auto& counts = manager.counts();

@@ -11,49 +11,7 @@ namespace {
 
 using detail::ppm;
 
-Refusal unusable(std::string why) {
-  return {.code = Code::invalid_request, .subject = std::move(why)};
-}
-
 }  // namespace
-
-Result<void> ReservationManager::validate_request(const Request& request, Strategy strategy) const {
-  if (request.gang.empty()) return unusable("the gang is empty");
-  if (request.duration <= 0) return unusable("the duration must be positive");
-  if (request.quota != QuotaId::none && !ledger_.quotas().contains(request.quota))
-    return Refusal{.code = Code::unknown_quota, .subject = "of the request"};
-  if (strategy == Strategy::quota && request.quota == QuotaId::none)
-    return unusable("strategy quota needs a quota node");
-  Amounts sum;
-  for (const auto& d : request.gang) {
-    if (d.count <= 0) return unusable("a count must be positive");
-    if (d.amount.any_negative() || d.amount.is_zero() || d.least.any_negative() ||
-        !d.least.fits(d.amount))
-      return Refusal{.code = Code::invalid_amount, .subject = "of a demand"};
-    if (!sum.add_checked(d.amount, d.count))
-      return Refusal{.code = Code::overflow, .subject = "of the gang"};
-    for (const auto& c : d.where)
-      if (auto ok = validate(c); !ok) return ok;
-    for (auto p : d.preferred)
-      if (static_cast<std::size_t>(p) >= resources_.size())
-        return Refusal{.code = Code::unknown_resource,
-                       .subject = numbered(static_cast<unsigned>(p))};
-  }
-  for (DimId i = 0; i < max_dims; ++i)
-    if (sum[i] > 0 && i >= dims_.size())
-      return Refusal{.code = Code::unknown_dimension, .subject = numbered(i)};
-  for (DimId i = 0; i < max_dims; ++i)
-    if (sum[i] > total_[i]) {
-      const bool elastic = std::any_of(request.gang.begin(), request.gang.end(),
-                                       [](const Demand& d) { return !d.least.is_zero(); });
-      if (!elastic)
-        return Refusal{.code = Code::infeasible,
-                       .subject = dims_[i].name,
-                       .asked = sum[i],
-                       .available = total_[i]};
-    }
-  return {};
-}
 
 void ReservationManager::clear_plan() {
   for (auto r : touched_) {
@@ -101,6 +59,7 @@ Amounts ReservationManager::peak(std::size_t resource, Window window) {
     }
   }
   std::sort(steps_.begin(), steps_.end(), [](const Step& a, const Step& b) { return a.at < b.at; });
+  peak_begin_ = usage;
   Amounts most = usage;
   for (std::size_t i = 0; i < steps_.size();) {
     const Time at = steps_[i].at;
@@ -213,46 +172,6 @@ std::int64_t ReservationManager::base_score(std::size_t resource, const Demand& 
   return 0;
 }
 
-Refusal ReservationManager::explain(const Demand& demand, const Amounts& amount,
-                                    bool blocked_by_affinity) const {
-  std::vector<std::size_t> left;
-  for (std::size_t r = 0; r < resources_.size(); ++r)
-    if (!ledger_.resources()[r].removed) left.push_back(r);
-  for (const auto& c : demand.where) {
-    std::erase_if(left, [&](std::size_t r) { return !satisfies(classes_[class_of_[r]], c); });
-    if (left.empty()) return {.code = Code::unmet_constraint, .subject = c.key};
-  }
-  // Capacity first: a dimension in which none of them could ever hold the piece.
-  for (DimId d = 0; d < max_dims; ++d) {
-    if (amount[d] == 0) continue;
-    std::int64_t most = 0;
-    for (auto r : left) most = std::max(most, ledger_.resources()[r].capacity[d]);
-    std::erase_if(left,
-                  [&](std::size_t r) { return ledger_.resources()[r].capacity[d] < amount[d]; });
-    if (left.empty())
-      return {.code = Code::infeasible,
-              .subject = dims_[d].name,
-              .asked = amount[d],
-              .available = most};
-  }
-  if (blocked_by_affinity) return {.code = Code::affinity, .subject = "affinity or spread"};
-  std::erase_if(left, [&](std::size_t r) { return !ledger_.resources()[r].open; });
-  for (DimId d = 0; d < max_dims; ++d) {
-    if (amount[d] == 0) continue;
-    std::int64_t most = INT64_MIN;
-    for (auto r : left) most = std::max(most, ledger_.resources()[r].free()[d] - overlay_[r][d]);
-    std::erase_if(left, [&](std::size_t r) {
-      return ledger_.resources()[r].free()[d] - overlay_[r][d] < amount[d];
-    });
-    if (left.empty())
-      return {.code = Code::busy,
-              .subject = dims_[d].name,
-              .asked = amount[d],
-              .available = most == INT64_MIN ? 0 : most};
-  }
-  return {.code = Code::busy, .subject = "time"};
-}
-
 Result<std::size_t> ReservationManager::place_piece(const Request& request, const Demand& demand,
                                                     const Amounts& amount, Strategy strategy,
                                                     Window window, std::int64_t only_domain) {
@@ -301,7 +220,7 @@ Result<std::size_t> ReservationManager::place_piece(const Request& request, cons
       if (strategy == Strategy::first_fit && plain && rank == 0) break;
     }
   }
-  if (best == SIZE_MAX) return explain(demand, amount, blocked);
+  if (best == SIZE_MAX) return explain(request, demand, amount, window, blocked);
   return rule_ ? choose_by_rule(demand, amount) : best;
 }
 

@@ -74,7 +74,7 @@ Result<void> ReservationManager::place_gang(const Request& request, Strategy str
       sum += amount;
     }
   }
-  if (request.quota != QuotaId::none) return ledger_.quotas().check(request.quota, sum);
+  if (request.quota != QuotaId::none) return ledger_.quotas().check(request.quota, sum, &dims_);
   return {};
 }
 

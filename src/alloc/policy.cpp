@@ -37,6 +37,12 @@ Policy placing(const char* name, Score score) {
   return p;
 }
 
+Refusal no_weight(std::string subject) {
+  return {.code = Code::invalid_amount,
+          .subject = std::move(subject),
+          .detail = "is 0; give 1 or more"};
+}
+
 }  // namespace
 
 Ordering then(Ordering first, Ordering second) {
@@ -230,7 +236,7 @@ FairPolicy::operator Policy() const {
 }
 
 Result<void> DrfPolicy::set_weight(std::string name, std::uint32_t weight) {
-  if (weight == 0) return Refusal{.code = Code::invalid_amount, .subject = "weight of " + name};
+  if (weight == 0) return no_weight("weight of " + name);
   spec_.weights[std::move(name)] = weight;
   return {};
 }
@@ -252,8 +258,7 @@ DrfPolicy::operator Policy() const {
 }
 
 Result<void> WeightedPolicy::set_requester_weight(std::string requester, std::uint32_t weight) {
-  if (weight == 0)
-    return Refusal{.code = Code::invalid_amount, .subject = "weight of " + requester};
+  if (weight == 0) return no_weight("weight of " + requester);
   spec_.weights[std::move(requester)] = weight;
   return {};
 }
@@ -277,11 +282,12 @@ QuotaPolicy::operator Policy() const {
   p.admit = [strict = strict_](const QueueView& v, const Pending& request) -> Result<void> {
     if (request.quota == QuotaId::none) {
       if (!strict) return {};
-      return Refusal{.code = Code::unknown_quota, .subject = "none named"};
+      return Refusal{.code = Code::unknown_quota, .subject = {}};
     }
-    if (!v.quotas || !v.quotas->contains(request.quota))
-      return Refusal{.code = Code::unknown_quota, .subject = "of the request"};
-    return v.quotas->check(request.quota, request.amount);
+    if (!v.quotas)
+      return Refusal{.code = Code::unknown_quota,
+                     .subject = numbered(static_cast<std::uint32_t>(request.quota))};
+    return v.quotas->check(request.quota, request.amount, v.dims);
   };
   return p;
 }

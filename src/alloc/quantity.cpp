@@ -52,20 +52,61 @@ const Unit* find_unit(std::string_view name) {
   return at == std::end(units) ? nullptr : at;
 }
 
-Refusal no(Code code, std::string_view subject) {
-  return {.code = code, .subject = std::string(subject)};
+Refusal no(Code code, std::string_view subject, std::string detail = {}) {
+  return {.code = code, .subject = std::string(subject), .detail = std::move(detail)};
+}
+
+// The canonical unit.
+const char* finest(ResourceType type) {
+  switch (family_of(type)) {
+    case UnitFamily::cores:
+      return "millicores";
+    case UnitFamily::bytes:
+      return "bytes";
+    case UnitFamily::bandwidth:
+      return "bit/s";
+    case UnitFamily::gpus:
+      return "milligpus";
+    case UnitFamily::items:
+      break;
+  }
+  return "items";
+}
+
+// "gpus, gpu or milligpus"
+std::string names_of(UnitFamily family) {
+  std::string names;
+  const Unit* last = nullptr;
+  for (const auto& u : units) {
+    if (u.family != family) continue;
+    if (last) names.append(names.empty() ? "" : ", ").append(last->name);
+    last = &u;
+  }
+  return names.append(" or ").append(last->name);
+}
+
+// "'4 GPUs'; amounts of gpu are in gpus, gpu or milligpus, such as '1.5 gpus'"
+std::string how_to_write(std::string_view text, ResourceType type) {
+  const auto family = family_of(type);
+  const auto* usual = std::find_if(std::begin(units), std::end(units),
+                                   [&](const Unit& u) { return u.family == family; });
+  std::string words;
+  if (!text.empty()) words.append(1, '\'').append(text).append("'; ");
+  words.append("amounts of ").append(to_string(type)).append(" are in ").append(names_of(family));
+  return words.append(", such as '2 ").append(usual->name).append("'");
 }
 
 // digits / 10^decimals of `unit`, exactly.
 Result<std::int64_t> convert(std::int64_t digits, int decimals, std::string_view unit_name,
                              ResourceType type, std::string_view text) {
   const Unit* unit = find_unit(unit_name);
-  if (!unit) return no(Code::unknown_unit, unit_name);
-  if (unit->family != family_of(type)) return no(Code::unit_mismatch, unit_name);
+  if (!unit) return no(Code::unknown_unit, unit_name, how_to_write(text, type));
+  if (unit->family != family_of(type))
+    return no(Code::unit_mismatch, unit_name, how_to_write(text, type));
   Wide numerator = Wide{digits} * unit->numerator;
   Wide denominator = unit->denominator;
   for (int i = 0; i < decimals; ++i) denominator *= 10;
-  if (numerator % denominator != 0) return no(Code::inexact_amount, text);
+  if (numerator % denominator != 0) return no(Code::inexact_amount, text, finest(type));
   const Wide value = numerator / denominator;
   if (value > INT64_MAX) return no(Code::overflow, text);
   return static_cast<std::int64_t>(value);
@@ -109,13 +150,30 @@ UnitFamily family_of(ResourceType type) noexcept {
   }
 }
 
+Counted counted_in(ResourceType type) noexcept {
+  switch (family_of(type)) {
+    case UnitFamily::cores:
+      return Counted::millicores;
+    case UnitFamily::bytes:
+      return Counted::bytes;
+    case UnitFamily::bandwidth:
+      return Counted::bits_per_second;
+    case UnitFamily::gpus:
+      return Counted::milligpus;
+    case UnitFamily::items:
+      break;
+  }
+  return Counted::items;
+}
+
 std::span<const Unit> unit_table() noexcept {
   return units;
 }
 
 Result<std::int64_t> to_canonical(Amount amount, ResourceType type) {
   const std::string text = std::to_string(amount.value) + " " + std::string(amount.unit);
-  if (amount.value <= 0) return no(Code::invalid_amount, text);
+  if (amount.value <= 0)
+    return no(Code::invalid_amount, text, "is not greater than 0; " + how_to_write({}, type));
   return convert(amount.value, 0, amount.unit, type, text);
 }
 
@@ -140,7 +198,11 @@ Result<std::int64_t> parse_amount(std::string_view text, ResourceType type) {
     }
   }
   while (i < text.size() && text[i] == ' ') ++i;
-  if (!any || digits == 0) return no(Code::invalid_amount, text);
+  if (!any)
+    return no(Code::invalid_amount, text,
+              "does not begin with a positive decimal number; " + how_to_write({}, type));
+  if (digits == 0)
+    return no(Code::invalid_amount, text, "is not greater than 0; " + how_to_write({}, type));
   return convert(digits, decimals, text.substr(i), type, text);
 }
 
@@ -166,7 +228,9 @@ Dimensions Dimensions::standard() {
 
 Result<DimId> Dimensions::add(std::string name, ResourceType type) {
   if (find(name)) return no(Code::duplicate, name);
-  if (all_.size() == max_dims) return no(Code::overflow, name);
+  if (name.empty()) return no(Code::invalid_request, "a dimension has no name; give it one");
+  if (all_.size() == max_dims)
+    return no(Code::overflow, name, "would be a ninth dimension; there are at most 8");
   all_.push_back({std::move(name), type});
   return static_cast<DimId>(all_.size() - 1);
 }

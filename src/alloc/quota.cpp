@@ -15,29 +15,55 @@ std::int64_t saturating_add(std::int64_t a, std::int64_t b) {
   return __builtin_add_overflow(a, b, &sum) ? (b > 0 ? unlimited : INT64_MIN) : sum;
 }
 
-Result<void> check_limits(const std::string& name, const Limits& l) {
-  for (DimId d = 0; d < max_dims; ++d)
-    if (l[d] < 0) return Refusal{.code = Code::invalid_amount, .subject = name};
+bool known(const Dimensions* dims, DimId d) {
+  return dims && d < dims->size();
+}
+
+Result<void> check_limits(const std::string& name, const Limits& nominal, const Limits& borrow,
+                          const Limits& lend, const Dimensions* dims) {
+  const std::pair<const char*, const Limits*> all[] = {
+      {"nominal", &nominal}, {"borrow", &borrow}, {"lend", &lend}};
+  for (const auto& [what, limits] : all)
+    for (DimId d = 0; d < max_dims; ++d) {
+      const auto value = (*limits)[d];
+      if (value >= 0) continue;
+      const auto counted = known(dims, d) ? counted_in((*dims)[d].type) : Counted::number;
+      return Refusal{
+          .code = Code::invalid_amount,
+          .subject = name,
+          .asked = value,
+          .counted = counted,
+          .detail = std::string("has a ") + what + " of " + to_text(value, counted) + " in " +
+                    (known(dims, d) ? "'" + (*dims)[d].name + "'" : "dimension " + numbered(d)) +
+                    "; give 0 or more, or leave it unlimited"};
+    }
   return {};
 }
 
 }  // namespace
 
-Result<QuotaId> QuotaTree::add(QuotaSpec spec) {
+Refusal QuotaTree::unknown(QuotaId node) const {
+  return {.code = Code::unknown_quota,
+          .subject = numbered(index(node)),
+          .available = static_cast<std::int64_t>(nodes_.size())};
+}
+
+Result<QuotaId> QuotaTree::add(QuotaSpec spec, const Dimensions* dims) {
+  if (spec.name.empty())
+    return Refusal{.code = Code::invalid_request,
+                   .subject = "a quota node has no name; set QuotaSpec::name"};
   if (find(spec.name)) return Refusal{.code = Code::duplicate, .subject = spec.name};
-  if (spec.parent != QuotaId::none && !contains(spec.parent))
-    return Refusal{.code = Code::unknown_quota, .subject = spec.name + "'s parent"};
-  for (const auto* l : {&spec.nominal, &spec.borrow, &spec.lend})
-    if (auto ok = check_limits(spec.name, *l); !ok) return ok.refusal();
+  if (spec.parent != QuotaId::none && !contains(spec.parent)) return unknown(spec.parent);
+  if (auto ok = check_limits(spec.name, spec.nominal, spec.borrow, spec.lend, dims); !ok)
+    return ok.refusal();
   nodes_.push_back({std::move(spec), {}, {}, {}});
   rebuild();
   return static_cast<QuotaId>(nodes_.size() - 1);
 }
 
 Result<void> QuotaTree::move(QuotaId node, QuotaId parent) {
-  if (!contains(node)) return Refusal{.code = Code::unknown_quota, .subject = "to move"};
-  if (parent != QuotaId::none && !contains(parent))
-    return Refusal{.code = Code::unknown_quota, .subject = "new parent"};
+  if (!contains(node)) return unknown(node);
+  if (parent != QuotaId::none && !contains(parent)) return unknown(parent);
   for (QuotaId up = parent; up != QuotaId::none; up = spec(up).parent)
     if (up == node) return Refusal{.code = Code::cyclic_quota, .subject = spec(node).name};
   nodes_[index(node)].spec.parent = parent;
@@ -47,10 +73,9 @@ Result<void> QuotaTree::move(QuotaId node, QuotaId parent) {
 
 Result<void> QuotaTree::set_limits(QuotaId node, const Limits& nominal, const Limits& borrow,
                                    const Limits& lend) {
-  if (!contains(node)) return Refusal{.code = Code::unknown_quota, .subject = "to change"};
+  if (!contains(node)) return unknown(node);
   auto& s = nodes_[index(node)].spec;
-  for (const auto* l : {&nominal, &borrow, &lend})
-    if (auto ok = check_limits(s.name, *l); !ok) return ok;
+  if (auto ok = check_limits(s.name, nominal, borrow, lend, nullptr); !ok) return ok;
   s.nominal = nominal;
   s.borrow = borrow;
   s.lend = lend;
@@ -115,8 +140,8 @@ std::int64_t QuotaTree::borrowed(QuotaId id, DimId dim) const {
   return std::max<std::int64_t>(0, node.usage[dim] - node.subtree[dim]);
 }
 
-Result<void> QuotaTree::check(QuotaId node, const Amounts& amounts) const {
-  if (!contains(node)) return Refusal{.code = Code::unknown_quota, .subject = "of the request"};
+Result<void> QuotaTree::check(QuotaId node, const Amounts& amounts, const Dimensions* dims) const {
+  if (!contains(node)) return unknown(node);
   for (DimId d = 0; d < max_dims; ++d) {
     if (amounts[d] == 0) continue;
     const auto left = available(node, d);
@@ -124,7 +149,9 @@ Result<void> QuotaTree::check(QuotaId node, const Amounts& amounts) const {
       return Refusal{.code = Code::quota_exceeded,
                      .subject = spec(node).name,
                      .asked = amounts[d],
-                     .available = left};
+                     .available = left,
+                     .counted = known(dims, d) ? counted_in((*dims)[d].type) : Counted::number,
+                     .detail = known(dims, d) ? (*dims)[d].name : std::string()};
   }
   return {};
 }

@@ -344,7 +344,10 @@ Result<ReservationId> ReservationManager::try_create(std::string_view requester,
                                                      std::optional<Time> ttl) {
   settle();
   if (ttl && *ttl <= 0)
-    return Refusal{.code = Code::invalid_request, .subject = "the time to live must be positive"};
+    return Refusal{.code = Code::invalid_request,
+                   .subject = "its time to live is " + to_text(*ttl, Counted::nanoseconds) +
+                              "; give more than 0"};
+  if (auto ok = validate_entry(requester, request, at_); !ok) return ok.refusal();
   if (auto ok = validate_request(request, strategy); !ok) return ok.refusal();
   const Window window = window_of(request);
   if (auto ok = make_plan(request, strategy, window); !ok) {

@@ -50,7 +50,13 @@ Result<Ticket> ResourceAllocator::submit(std::string_view requester, Request req
     return Refusal{.code = Code::key_conflict, .subject = request.key};
   }
   if (waiting_.size() >= options_.waiting_max)
-    return Refusal{.code = Code::busy, .subject = "the queue is full"};
+    return Refusal{.code = Code::busy,
+                   .subject = "the queue is full",
+                   .asked = static_cast<std::int64_t>(waiting_.size()) + 1,
+                   .available = static_cast<std::int64_t>(options_.waiting_max),
+                   .detail = "try again when some were granted, or raise waiting_max"};
+  if (auto ok = manager_->validate_entry(requester, request, manager_->now()); !ok)
+    return ok.refusal();
   if (auto now = manager_->plan(request); !now && !can_mend(now.refusal())) return now.refusal();
   const auto ticket = static_cast<Ticket>(next_ticket_++);
   request.identity = static_cast<std::uint64_t>(ticket);
@@ -63,6 +69,11 @@ Result<Ticket> ResourceAllocator::submit(std::string_view requester, Request req
   forget_keys();
   ++changes_;
   return ticket;
+}
+
+// Who waited past a window has it from now on: it was good when it came.
+void ResourceAllocator::begin_now(Request& request) const {
+  if (request.not_before != 0 && request.not_before <= manager_->now()) request.not_before = 0;
 }
 
 // The oldest go first; those of who waits stay.
@@ -112,6 +123,7 @@ Result<ReservationId> ResourceAllocator::grant_by_preemption(Ticket ticket,
                                                              Strategy strategy) {
   const Entry* e = find(ticket);
   if (!e) return not_waiting();
+  begin_now(waiting_[static_cast<std::size_t>(e - waiting_.data())].request);
   const std::span<const ReservationId> window(&e->window, e->has_window ? 1 : 0);
   auto id = manager_->replace(victims, e->requester, e->request, strategy, shrunk, window);
   if (!id) return id.refusal();
@@ -151,7 +163,7 @@ class ResourceAllocator::Cycle {
   explicit Cycle(ResourceAllocator& a) : a_(a), m_(*a.manager_), tree_(a.capacity()) {
     (void)m_.cleanup_expired_reservations();
     drop_windows();  // before anybody is judged by what he has
-    view_ = {m_.now(), a.capacity(), {}, &m_.ledger().quotas()};
+    view_ = {m_.now(), a.capacity(), {}, &m_.ledger().quotas(), &m_.dimensions()};
     done_.assign(a.waiting_.size(), 0);
     for (std::size_t i = 0; i < a.waiting_.size(); ++i) add(i);
     view_.users = users_;
@@ -223,6 +235,7 @@ class ResourceAllocator::Cycle {
     if (a_.policy_.admit) {
       if (auto ok = a_.policy_.admit(view_, p); !ok) return refuse(i, ok.refusal());
     }
+    a_.begin_now(e.request);
     auto id = m_.create_reservation(e.requester, e.request, a_.policy_.placement);
     if (!id) return refuse(i, id.refusal());
     if (a_.options_.confirm) (void)m_.confirm_reservation(*id);

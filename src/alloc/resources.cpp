@@ -13,6 +13,27 @@ Refusal unknown(ResourceId id) {
   return {.code = Code::unknown_resource, .subject = numbered(static_cast<unsigned>(id))};
 }
 
+// What is wrong with a capacity, if something is.
+Result<void> check_capacity(const Resource& resource, const Amounts& capacity, bool may_be_zero,
+                            const Dimensions& dims) {
+  Refusal no{.code = Code::invalid_amount, .subject = "capacity of " + resource.name};
+  if (capacity.is_zero() && !may_be_zero) {
+    no.detail = "is 0 in every dimension; give more than 0 in one of them";
+    return no;
+  }
+  for (DimId d = 0; d < max_dims; ++d) {
+    if (capacity[d] >= 0) continue;
+    const bool known = d < dims.size();
+    no.asked = capacity[d];
+    no.counted = known ? counted_in(dims[d].type) : Counted::number;
+    no.detail = "is " + to_text(no.asked, no.counted) + " in " +
+                (known ? "'" + dims[d].name + "'" : "dimension " + numbered(d)) +
+                "; give 0 or more";
+    return no;
+  }
+  return {};
+}
+
 }  // namespace
 
 void ReservationManager::changed(std::size_t resource) {
@@ -27,10 +48,12 @@ void ReservationManager::enlarge(const Amounts& capacity) {
 
 Result<ResourceId> ReservationManager::register_resource(Resource resource) {
   settle();
+  if (resource.name.empty())
+    return Refusal{.code = Code::invalid_request,
+                   .subject = "the resource has no name; set Resource::name"};
   if (find_resource(resource.name))
     return Refusal{.code = Code::duplicate, .subject = resource.name};
-  if (resource.capacity.any_negative() || resource.capacity.is_zero())
-    return Refusal{.code = Code::invalid_amount, .subject = "capacity of " + resource.name};
+  if (auto ok = check_capacity(resource, resource.capacity, false, dims_); !ok) return ok.refusal();
   // Twice the total must fit 64 bits, so that no sum of a plan can leave them.
   Amounts total = total_;
   if (!total.add_checked(resource.capacity) || !Amounts(total).add_checked(total))
@@ -54,8 +77,7 @@ Result<void> ReservationManager::resize_resource(ResourceId id, const Amounts& c
   settle();
   const auto at = static_cast<std::size_t>(id);
   if (at >= resources_.size() || ledger_.resources()[at].removed) return unknown(id);
-  if (capacity.any_negative())
-    return Refusal{.code = Code::invalid_amount, .subject = "capacity of " + resources_[at].name};
+  if (auto ok = check_capacity(resources_[at], capacity, true, dims_); !ok) return ok;
   Amounts total = total_ - resources_[at].capacity;
   if (!total.add_checked(capacity) || !Amounts(total).add_checked(total))
     return Refusal{.code = Code::overflow, .subject = "capacity of " + resources_[at].name};

@@ -12,7 +12,10 @@ using detail::multiply;
 ShareTree::ShareTree(const Amounts& total) : total_(total), nodes_(1) {}
 
 Result<ShareId> ShareTree::add(ShareId parent, std::uint32_t weight) {
-  if (weight == 0) return Refusal{.code = Code::invalid_amount, .subject = "weight 0"};
+  if (weight == 0)
+    return Refusal{.code = Code::invalid_amount,
+                   .subject = "weight 0",
+                   .detail = "shares nothing; give 1 or more"};
   if (index(parent) >= nodes_.size())
     return Refusal{.code = Code::invalid_request, .subject = "there is no such parent"};
   Node& above = nodes_[index(parent)];

@@ -31,7 +31,11 @@ Timeline::Span* Timeline::find(SpanId id) {
 
 Result<SpanId> Timeline::add(Time start, Time end, std::int64_t amount) {
   if (start >= end) return Refusal{.code = Code::invalid_request, .subject = "an empty span"};
-  if (amount <= 0) return Refusal{.code = Code::invalid_amount, .subject = "of a span"};
+  if (amount <= 0)
+    return Refusal{.code = Code::invalid_amount,
+                   .subject = std::to_string(amount),
+                   .asked = amount,
+                   .detail = "of a span is not greater than 0; give 1 or more"};
   if (const auto least = min_free(start, end); least < amount)
     return Refusal{.code = Code::busy,
                    .subject = "time",

@@ -34,7 +34,9 @@ Result<void> ReservationManager::do_confirm(ReservationId id) {
 Result<void> ReservationManager::do_extend(ReservationId id, Time by) {
   settle();
   if (by <= 0)
-    return Refusal{.code = Code::invalid_request, .subject = "extend by a positive time"};
+    return Refusal{.code = Code::invalid_request,
+                   .subject = "it would be extended by " + to_text(by, Counted::nanoseconds) +
+                              "; give more than 0"};
   Reservation* r = live_record(id);
   if (!r) return refuse_ended(id);
   if (r->state == State::held) {
@@ -47,6 +49,7 @@ Result<void> ReservationManager::do_extend(ReservationId id, Time by) {
   const ReservationId self[] = {id};
   look_at(self, Seen::gone);
   bool room = true;
+  Time until = more.end;
   for (const auto& line : r->lines) {
     overlay_[static_cast<std::size_t>(line.resource)] += line.amount;
     touched_.push_back(static_cast<std::uint32_t>(line.resource));
@@ -54,10 +57,16 @@ Result<void> ReservationManager::do_extend(ReservationId id, Time by) {
   for (const auto& line : r->lines) {
     const auto at = static_cast<std::size_t>(line.resource);
     room = room && (peak(at, more) + overlay_[at]).fits(ledger_.resources()[at].capacity);
+    if (!room) until = std::min(until, free_until(at, overlay_[at], more));
   }
   clear_plan();
   look_at(self, Seen::whole);
-  if (!room) return Refusal{.code = Code::busy, .subject = "time after the window"};
+  if (!room)
+    return Refusal{.code = Code::busy,
+                   .subject = "time after the window",
+                   .asked = by,
+                   .available = until == more.end ? 0 : until - more.start,
+                   .counted = Counted::nanoseconds};
   r->end = more.end;
   r->overrun = false;
   if (r->started) add_timer({r->end, at_end, id});
@@ -78,7 +87,11 @@ Result<ReleaseOutcome> ReservationManager::do_release(ReservationId id,
     if (at >= resources_.size())
       return Refusal{.code = Code::unknown_resource, .subject = numbered(at)};
     if (p.amount.any_negative() || p.amount.is_zero())
-      return Refusal{.code = Code::invalid_amount, .subject = resources_[at].name};
+      return Refusal{.code = Code::invalid_amount,
+                     .subject = resources_[at].name,
+                     .detail =
+                         "to give back is 0 or negative; give 0 or more in each dimension "
+                         "and more than 0 in one"};
     Amounts given;
     Amounts held;
     for (const auto& q : part)
@@ -91,7 +104,9 @@ Result<ReleaseOutcome> ReservationManager::do_release(ReservationId id,
         return Refusal{.code = Code::not_held,
                        .subject = resources_[at].name,
                        .asked = given[d],
-                       .available = held[d]};
+                       .available = held[d],
+                       .counted = d < dims_.size() ? counted_in(dims_[d].type) : Counted::number,
+                       .detail = d < dims_.size() ? dims_[d].name : numbered(d)};
   }
   for (auto p : part) {
     for (auto& line : r->lines) {
@@ -134,6 +149,7 @@ Result<ReservationId> ReservationManager::do_replace(std::span<const Reservation
   settle();
   std::vector<ReservationId> gone(victims.begin(), victims.end());
   gone.insert(gone.end(), released.begin(), released.end());
+  if (auto ok = validate_entry(requester, request, at_); !ok) return ok.refusal();
   const Window window = window_of(request);
   auto lines = plan_in(request, strategy, gone, shrunk, window);
   if (!lines) return lines.refusal();

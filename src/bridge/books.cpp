@@ -63,7 +63,8 @@ void Books::count_sites(const ResourceConfig& pool, std::size_t max_workers) {
     Site site{device, count, {}, {}};
     alloc::Capabilities has;
     if (many_devices_) has.emplace("device", device);
-    site.resource = manager_.register_resource({device, amount, std::move(has)}).value();
+    const auto name = device.empty() ? std::string("workers") : "workers on " + device;
+    site.resource = manager_.register_resource({name, amount, std::move(has)}).value();
     alloc::Demand demand{.amount = Amounts::of(workers_dim, 1)};
     if (many_devices_) demand.where.push_back(alloc::needs("device", device));
     site.request.gang.push_back(std::move(demand));

@@ -5,6 +5,7 @@
 #include <boost/asio/error.hpp>
 #include <boost/system/system_error.hpp>
 
+#include "bridge/sole_user.hpp"
 #include "bridge/state.hpp"
 
 namespace reeve::bridge {
@@ -268,16 +269,20 @@ asio::awaitable<void> State::resize([[maybe_unused]] std::shared_ptr<State> self
 // ------------------------------------------------------------------------------------------------
 
 struct WorkerScheduler::Handle {
-  explicit Handle(std::shared_ptr<detail::State> state_) : state(std::move(state_)) {}
+  explicit Handle(const ResourcePool& pool) : only(pool) {}
   Handle(const Handle&) = delete;
-  ~Handle() { state->close(); }
-  std::shared_ptr<detail::State> state;
+  ~Handle() {
+    if (state) state->close();
+  }
+  std::shared_ptr<detail::State> state;  // keeps the pool
+  detail::SoleUser only;
 };
 
 WorkerScheduler::WorkerScheduler(ResourcePool pool, SchedulerConfig config) {
   if (const auto fault = find_fault(config, pool.config())) throw ConfigError(*fault);
-  state_ = std::make_shared<detail::State>(std::move(pool), std::move(config));
-  handle_ = std::make_shared<Handle>(state_);
+  handle_ = std::make_shared<Handle>(pool);
+  handle_->state = std::make_shared<detail::State>(std::move(pool), std::move(config));
+  state_ = handle_->state;
 }
 
 asio::awaitable<WorkerLease> WorkerScheduler::acquire_worker(std::string_view requester,

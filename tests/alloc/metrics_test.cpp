@@ -88,10 +88,12 @@ TEST_F(Measured, TheDashboardSaysWhatTheLedgerSays) {
 TEST_F(Measured, TextAndJson) {
   (void)manager.create_reservation("a", want(40)).value();
   const auto d = dashboard_data(manager);
-  EXPECT_THAT(to_text(d), testing::HasSubstr("compute    160       40    0"));
+  EXPECT_THAT(to_text(d), testing::HasSubstr("compute    0.16 cores  0.04 cores  0 cores"));
   EXPECT_THAT(to_text(d), testing::HasSubstr("waiting: 0, longest 0 s; audit clean"));
   const auto json = to_json(d);
-  EXPECT_THAT(json, testing::StartsWith(R"({"at":1000000000,"dims":[{"name":"compute",)"));
+  EXPECT_THAT(json, testing::StartsWith(
+                        R"({"at":1000000000,"dims":[{"name":"compute","counted":"millicores",)"
+                        R"("capacity":160,)"));
   EXPECT_THAT(json, testing::HasSubstr(R"("name":"n\"1","state":)"));
   EXPECT_THAT(json, testing::EndsWith(R"("waiting":0,"longest_wait_s":0,"audit_clean":true})"));
   EXPECT_EQ(std::count(json.begin(), json.end(), '{'), std::count(json.begin(), json.end(), '}'));

@@ -39,7 +39,9 @@ TEST(Quantity, RefusesBadAmounts) {  // seed defects 6 and 7
 
 TEST(Quantity, RefusalIsASentenceAndValueThrowsIt) {
   auto no = to_canonical({50, "GB"}, ResourceType::compute);
-  EXPECT_EQ(no.refusal().why(), "the unit 'GB' does not measure this resource type");
+  EXPECT_EQ(no.refusal().why(),
+            "the unit 'GB' does not measure this resource type in '50 GB'; amounts of compute are "
+            "in cores, core, cpus, millicores, m or microcores, such as '2 cores'");
   EXPECT_THROW(no.value(), RefusedError);
 }
 

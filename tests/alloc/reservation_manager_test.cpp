@@ -153,7 +153,7 @@ TEST(ReservationManager, BindingConstraintIsNamed) {
   EXPECT_EQ(w.manager.create_reservation("a", want(101)).refusal().code, Code::infeasible);
   (void)w.manager.create_reservation("a", want(60));
   const auto busy = w.manager.create_reservation("a", want(50)).refusal();
-  EXPECT_EQ(busy, (Refusal{Code::busy, "compute", 50, 40, std::nullopt}));
+  EXPECT_EQ(busy, (Refusal{Code::busy, "compute", 50, 40, std::nullopt, Counted::millicores}));
 }
 
 TEST(ReservationManager, StrategiesChoose) {

@@ -90,5 +90,24 @@ TEST(BridgeConfig, OtherRanges) {
   expect_fault(config, {"clock is null"});
 }
 
+TEST(BridgeConfig, APoolHasOneScheduler) {
+  asio::io_context context;
+  ResourcePool pool(context.get_executor(), thread_config(4));
+  ResourcePool other(context.get_executor(), thread_config(4));
+  {
+    const WorkerScheduler scheduler(pool, good());
+    const WorkerScheduler copy = scheduler;
+    const WorkerScheduler of_other(other, good());
+    try {
+      WorkerScheduler(ResourcePool(pool), good());
+      ADD_FAILURE() << "a second scheduler on one pool";
+    } catch (const ConfigError& e) {
+      EXPECT_THAT(e.what(), HasSubstr("has a WorkerScheduler already"));
+      EXPECT_THAT(e.what(), HasSubstr("a pool of its own"));
+    }
+  }
+  EXPECT_NO_THROW(WorkerScheduler(pool, good()));  // the first is gone
+}
+
 }  // namespace
 }  // namespace reeve::test

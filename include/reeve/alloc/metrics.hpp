@@ -64,11 +64,12 @@ struct DashboardData {
     std::int64_t held = 0;
     std::int64_t committed = 0;
     std::int64_t booked = 0;
-    std::int64_t free = 0;        ///< of resources that accept work; negative parts are debt
-    std::int64_t debt = 0;        ///< below zero on single resources, as a positive number
-    double utilisation = 0;       ///< now
-    double mean_utilisation = 0;  ///< over time
-    double fragmentation = 0;     ///< 1 - largest free piece / all that is free
+    std::int64_t free = 0;              ///< of resources that accept work; negative parts are debt
+    std::int64_t debt = 0;              ///< below zero on single resources, as a positive number
+    double utilisation = 0;             ///< now
+    double mean_utilisation = 0;        ///< over time
+    double fragmentation = 0;           ///< 1 - largest free piece / all that is free
+    Counted counted = Counted::number;  ///< unit of the amounts
     friend bool operator==(const Dim&, const Dim&) = default;
   };
   struct ResourceRow {
@@ -99,6 +100,7 @@ struct DashboardData {
     std::string severity;
     std::int64_t demand = 0;
     std::int64_t supply = 0;
+    Counted counted = Counted::number;  ///< unit of the amounts
     friend bool operator==(const ContentionRow&, const ContentionRow&) = default;
   };
   struct PoolRow {

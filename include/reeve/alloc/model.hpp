@@ -72,9 +72,11 @@ struct Request {
   std::string spread_domain{};  ///< capability that names the domain; empty: the resource
   std::string label{};          ///< what affinities of others refer to
   std::vector<Affinity> affinity{};
+  /// ns of the manager's clock (see Time); 0 or past: at once, but a window that is wholly past is
+  /// refused. In an hour: `manager.now() + ticks(1h)`.
   Time not_before = 0;
-  Time duration = forever;
-  std::string key{};  ///< idempotency key; empty: none
+  Time duration = forever;  ///< ns: `ticks(30min)`
+  std::string key{};        ///< idempotency key; empty: none
   /// Stays the same when a preempted request is submitted again, so that preemptions cannot go
   /// round in circles (see EvictionHistory); 0: none.
   std::uint64_t identity = 0;

@@ -41,6 +41,7 @@ struct QueueView {
   Amounts total;  ///< capacity of the cluster
   std::span<const UserView> users;
   const QuotaTree* quotas = nullptr;
+  const Dimensions* dims = nullptr;  ///< names and units for refusals
 };
 
 /// A resource on which a piece fits.

@@ -31,6 +31,9 @@ enum class UnitFamily : std::uint8_t { cores, bytes, bandwidth, gpus, items };
 /// The family in which amounts of a type are counted.
 UnitFamily family_of(ResourceType) noexcept;
 
+/// What refusals count amounts of a type in: the canonical unit of its family.
+Counted counted_in(ResourceType) noexcept;
+
 /// One row of the unit table: 1 `name` is `numerator / denominator` canonical units, exactly.
 struct Unit {
   std::string_view name;
@@ -145,7 +148,7 @@ class Dimensions {
   static Dimensions standard();
 
   /// Adds a column.
-  /// Errors: duplicate; overflow after the eighth.
+  /// Errors: invalid_request (no name), duplicate; overflow after the eighth.
   Result<DimId> add(std::string name, ResourceType type);
 
   /// Errors: unknown_dimension.

@@ -29,8 +29,10 @@ struct QuotaSpec {
 /// Threads: one writer.
 class QuotaTree {
  public:
-  /// Errors: duplicate, unknown_quota (parent), invalid_amount (a negative limit).
-  Result<QuotaId> add(QuotaSpec spec);
+  /// `dims`, here and below, lets a refusal name the dimension and print amounts in its unit.
+  /// Errors: invalid_request (no name), duplicate, unknown_quota (parent), invalid_amount (a
+  ///         negative limit).
+  Result<QuotaId> add(QuotaSpec spec, const Dimensions* dims = nullptr);
 
   /// Moves `node` below `parent` (none: makes it a root).
   /// Errors: unknown_quota, cyclic_quota.
@@ -62,7 +64,9 @@ class QuotaTree {
   std::int64_t borrowed(QuotaId node, DimId dim) const;
 
   /// The first dimension in which `amounts` cannot be charged; quota_exceeded with its figures.
-  Result<void> check(QuotaId node, const Amounts& amounts) const;
+  Result<void> check(QuotaId node, const Amounts& amounts, const Dimensions* dims = nullptr) const;
+  /// unknown_quota, naming `node` and how many there are.
+  Refusal unknown(QuotaId node) const;
 
   /// Charges (or, negative, gives back) without a check.
   /// Cost: O(depth).

@@ -25,6 +25,14 @@ struct ClassSet;
 struct ClusterView;
 }  // namespace detail
 
+/// Lengths and instants of the manager's clock as Time: `manager.now() + ticks(1h)`.
+constexpr Time ticks(Clock::duration length) noexcept {
+  return length.count();
+}
+constexpr Time ticks(Clock::time_point at) noexcept {
+  return at.time_since_epoch().count();
+}
+
 enum class ReleaseOutcome : std::uint8_t { released, partly_released, already_released };
 
 /// Bounds and defaults of a manager.
@@ -73,8 +81,8 @@ class ReservationManager {
   /// Every entry from now on goes to `journal`; set it first, before anything is registered.
   void set_journal(Journal journal) { ledger_.set_journal(std::move(journal)); }
 
-  /// Errors: duplicate (name), invalid_amount (negative or no capacity), overflow (of cluster
-  /// totals).
+  /// Errors: invalid_request (no name), duplicate (name), invalid_amount (negative or no
+  ///         capacity), overflow (of cluster totals).
   Result<ResourceId> register_resource(Resource resource);
 
   /// Changes capacity. Below what is in use the difference is debt: nothing is placed until it is
@@ -92,7 +100,10 @@ class ReservationManager {
   /// Errors: unknown_resource.
   Result<ResourceId> find_resource(std::string_view name) const;
 
-  Result<QuotaId> add_quota(QuotaSpec spec) { return ledger_.quotas().add(std::move(spec)); }
+  /// Errors: those of QuotaTree::add.
+  Result<QuotaId> add_quota(QuotaSpec spec) {
+    return ledger_.quotas().add(std::move(spec), &dims_);
+  }
   Result<void> move_quota(QuotaId node, QuotaId parent) {
     return ledger_.quotas().move(node, parent);
   }
@@ -100,7 +111,8 @@ class ReservationManager {
   /// Holds what `request` asks for until it is confirmed or `ttl` is over.
   /// With a key, a repeated call returns the first answer.
   ///
-  /// Errors: invalid_request, invalid_amount, invalid_constraint, unknown_resource (preferred),
+  /// Errors: invalid_request (also: no requester, a window that is over), invalid_amount,
+  /// invalid_constraint, unknown_resource (preferred),
   ///         unmet_constraint, infeasible, affinity, busy, quota_exceeded, unknown_quota,
   ///         key_conflict.
   /// Cost:   a piece placed now, by a strategy and without affinity: O(log resources) and those
@@ -153,6 +165,10 @@ class ReservationManager {
   Result<std::vector<Line>> plan(const Request& request, Strategy strategy = Strategy::balanced,
                                  std::span<const ReservationId> without = {},
                                  std::span<const ReservationId> shrunk = {});
+
+  /// What only those who create are asked for: a requester with a name, and a window that is not
+  /// over. Errors: invalid_request.
+  static Result<void> validate_entry(std::string_view requester, const Request& request, Time now);
 
   /// The first instant at which `request` fits, given what is known of the ends of windows, if
   /// `without` were gone.
@@ -254,7 +270,12 @@ class ReservationManager {
   Result<std::size_t> place_piece(const Request& request, const Demand& demand,
                                   const Amounts& amount, Strategy strategy, Window window,
                                   std::int64_t only_domain);
-  Refusal explain(const Demand& demand, const Amounts& amount, bool blocked_by_affinity) const;
+  Refusal explain(const Request& request, const Demand& demand, const Amounts& amount,
+                  Window window, bool blocked_by_affinity);
+  Refusal explain_time(const Request& request, const Amounts& amount, Window window,
+                       std::span<const std::size_t> candidates);
+  Refusal too_little(DimId dim, std::int64_t asked, std::int64_t most, Window window) const;
+  Time free_until(std::size_t resource, const Amounts& wanted, Window window);
   // The same through the index (indexed_placement.cpp); nothing when it has no such order.
   bool can_use_index(const Request& request, Window window) const;
   std::optional<Result<std::size_t>> place_by_index(const Request& request, const Demand& demand,
@@ -266,8 +287,9 @@ class ReservationManager {
                      const Accept& accept) const;
   std::size_t lowest_touched(const Request& request, const Demand& demand, const Amounts& amount,
                              Strategy strategy, Window window, const std::vector<char>& class_ok);
-  Refusal explain_by_index(const detail::CandidateTree& tree, const Demand& demand,
-                           const Amounts& amount, const detail::ClassSet& classes) const;
+  Refusal explain_by_index(const detail::CandidateTree& tree, const Request& request,
+                           const Demand& demand, const Amounts& amount, Window window,
+                           const detail::ClassSet& classes);
   detail::ClusterView view() const;
   void changed(std::size_t resource);
   void enlarge(const Amounts& capacity);
@@ -340,7 +362,8 @@ class ReservationManager {
     Time at;
     Amounts delta;
   };
-  std::vector<Step> steps_;
+  std::vector<Step> steps_;  // of peak()
+  Amounts peak_begin_;       // usage before them
 };
 
 }  // namespace reeve::alloc

@@ -141,6 +141,7 @@ class ResourceAllocator {
   void remember(Entry entry, ReservationId id);
   void forget_ended();
   void forget_keys();
+  void begin_now(Request& request) const;
 
   struct Known {
     std::uint64_t digest = 0;

@@ -11,8 +11,12 @@
 
 namespace reeve::alloc {
 
-/// Ticks of whatever clock the caller injects: nanoseconds in ReservationManager, microseconds in
-/// the simulator.
+/// An instant or a length in ticks; it has no unit and no epoch of its own.
+///
+/// ReservationManager and what is built on it (ResourceAllocator, ElasticPool, the bridge): ns of
+/// the manager's Clock, that is of std::chrono::steady_clock unless another is given. That is no
+/// calendar time: time(nullptr) means nothing there. Write `manager.now() + ticks(1h)`.
+/// Simulator and swf.hpp: microseconds of the log. Timeline: whatever the caller counts in.
 using Time = std::int64_t;
 
 /// "Until released": the end of a window that has no end.
@@ -50,6 +54,24 @@ enum class Code : std::uint8_t {
 /// The enumerator's name: "quota_exceeded".
 const char* to_string(Code) noexcept;
 
+/// What the figures of a refusal count; the sentence says it.
+enum class Counted : std::uint8_t {
+  number,           ///< just a number
+  millicores,       ///< canonical units of UnitFamily::cores
+  bytes,            ///< canonical units of UnitFamily::bytes
+  bits_per_second,  ///< canonical units of UnitFamily::bandwidth
+  milligpus,        ///< canonical units of UnitFamily::gpus
+  items,            ///< canonical units of UnitFamily::items
+  nanoseconds,      ///< ticks of a ReservationManager
+};
+
+/// The enumerator's name: "milligpus".
+const char* to_string(Counted) noexcept;
+
+/// "1.5 gpu" of 1500 milligpus, "50 GB", "3600 s", "open-ended" of `forever` nanoseconds. Exact but
+/// for times, which are cut to ms from 1 s on.
+std::string to_text(std::int64_t value, Counted counted);
+
 /// "#7": how a refusal names what has no name.
 inline std::string numbered(std::uint64_t n) {
   return std::string(1, '#').append(std::to_string(n));
@@ -59,9 +81,12 @@ inline std::string numbered(std::uint64_t n) {
 struct Refusal {
   Code code = Code::invalid_request;
   std::string subject;         ///< name of the dimension, capability, resource, quota node or field
-  std::int64_t asked = 0;      ///< canonical units
-  std::int64_t available = 0;  ///< canonical units
-  std::optional<Time> earliest;
+  std::int64_t asked = 0;      ///< in `counted`
+  std::int64_t available = 0;  ///< in `counted`
+  std::optional<Time> earliest{};
+  Counted counted = Counted::number;
+  Time ahead = 0;        ///< the window asked for begins so much later than now
+  std::string detail{};  ///< more words of the sentence: a dimension, who is in the way, a remedy
 
   /// A sentence: what was refused, on which evidence, and what to do.
   std::string why() const;

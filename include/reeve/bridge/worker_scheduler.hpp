@@ -66,7 +66,7 @@ class [[nodiscard]] WorkerReservation {
 /// Threads:  any; the pool's io_context may run on several threads.
 class WorkerScheduler {
  public:
-  /// Errors: ConfigError with `find_fault`'s text.
+  /// Errors: ConfigError with `find_fault`'s text, or when the pool has a scheduler already.
   WorkerScheduler(ResourcePool pool, SchedulerConfig config);
 
   /// Waits until it is this request's turn and a worker is there, and leases it to `requester`.
