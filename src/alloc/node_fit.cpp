@@ -233,7 +233,8 @@ Result<void> check_request(const NodeRequest& request) {
   if (!request.apart && request.parts.size() > 1) return no("pieces lie together in one part only");
   if (!request.apart && request.alone) return no("who is alone has pieces on nodes of their own");
   for (const auto& p : request.parts) {
-    if (p.count <= 0 || p.processors <= 0 || p.memory < 0)
+    constexpr std::int32_t most = 1'000'000'000;
+    if (p.count <= 0 || p.count > most || p.processors <= 0 || p.processors > most || p.memory < 0)
       return Refusal{.code = Code::invalid_amount, .subject = "of a part of a job"};
     for (const auto& c : p.where)
       if (auto ok = validate(c); !ok) return ok;

@@ -95,7 +95,7 @@ Result<void> validate(const NodeMachine& machine) {
   std::int64_t nodes = 0;
   std::set<std::string_view> names;
   for (const auto& g : machine.groups) {
-    if (g.count <= 0 || g.processors <= 0 || g.memory < 0)
+    if (g.count <= 0 || g.processors <= 0 || g.memory <= 0)
       return Refusal{.code = Code::invalid_amount, .subject = g.name};
     if (!names.insert(g.name).second) return Refusal{.code = Code::duplicate, .subject = g.name};
     nodes += g.count;

@@ -7,8 +7,13 @@ namespace reeve::alloc {
 
 namespace {
 
+Refusal of_job(Refusal why, const Job& job) {
+  why.subject.append(", job ").append(std::to_string(job.id));
+  return why;
+}
+
 Result<void> check(std::span<const Job> jobs, std::span<const NodeRequest> requests,
-                   const SimulatorOptions& o) {
+                   const SimulatorOptions& o, Unrunnable unrunnable) {
   const auto no = [](const char* why) {
     return Refusal{.code = Code::invalid_request, .subject = why};
   };
@@ -25,7 +30,10 @@ Result<void> check(std::span<const Job> jobs, std::span<const NodeRequest> reque
     return no("hybrid backfill rebuilds");
   if (auto ok = detail::check_jobs(jobs, INT32_MAX); !ok) return ok;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
-    if (auto ok = detail::check_request(requests[i]); !ok) return ok;
+    if (auto ok = detail::check_request(requests[i]); !ok) {
+      if (unrunnable == Unrunnable::list) continue;
+      return of_job(ok.refusal(), jobs[i]);
+    }
     if (requests[i].processors() != jobs[i].size)
       return Refusal{.code = Code::malformed,
                      .subject = "job " + std::to_string(jobs[i].id) + " has " +
@@ -35,11 +43,6 @@ Result<void> check(std::span<const Job> jobs, std::span<const NodeRequest> reque
   return {};
 }
 
-Refusal of_job(Refusal why, const Job& job) {
-  why.subject.append(", job ").append(std::to_string(job.id));
-  return why;
-}
-
 }  // namespace
 
 Result<NodeReplay> simulate_on_nodes(std::span<const Job> jobs,
@@ -47,7 +50,7 @@ Result<NodeReplay> simulate_on_nodes(std::span<const Job> jobs,
                                      const NodeMachine& machine, const SimulatorOptions& options,
                                      Unrunnable unrunnable) {
   if (auto ok = validate(machine); !ok) return ok.refusal();
-  if (auto ok = check(jobs, requests, options); !ok) return ok.refusal();
+  if (auto ok = check(jobs, requests, options, unrunnable); !ok) return ok.refusal();
   NodeReplay replay;
   replay.replay.jobs.resize(jobs.size());
   replay.shares.resize(jobs.size());
@@ -56,7 +59,9 @@ Result<NodeReplay> simulate_on_nodes(std::span<const Job> jobs,
   std::vector<Job> sorted;
   std::vector<detail::NodeFit::Wanted> wanted;
   for (auto i : detail::order_of(jobs)) {
-    if (auto ok = nodes.explain(requests[i]); !ok) {
+    auto ok = detail::check_request(requests[i]);
+    if (ok) ok = nodes.explain(requests[i]);
+    if (!ok) {
       if (unrunnable == Unrunnable::refuse) return of_job(ok.refusal(), jobs[i]);
       replay.refused.emplace_back(i, ok.refusal());
       continue;

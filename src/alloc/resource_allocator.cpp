@@ -374,6 +374,7 @@ class ResourceAllocator::Cycle {
   std::map<std::string, ShareId> groups_;
   Amounts charged_;
   std::size_t windows_ = 0;
+  std::size_t fruitless_ = 0;  // searches for a window that found none
   CycleReport report_;
 };
 

@@ -123,8 +123,9 @@ void Engine::gather(Batch& batch) {
   constexpr auto last = std::numeric_limits<std::uint64_t>::max();
   for (const TicketPtr& t : batch.tickets)
     if (t->entry) rows.push_back({t->rid, t->data ? t->data->revision : last, t->data});
-  std::vector<EntryPtr> later;
-  for (const EntryPtr& e : batch.dirty) {
+  std::vector<EntryPtr> taken, later;
+  taken.reserve(batch.dirty.size());
+  for (EntryPtr& e : batch.dirty) {
     const std::lock_guard lock(mutex_of(*e->id));
     if (e->in_flight != 0) {
       later.push_back(e);
@@ -132,9 +133,10 @@ void Engine::gather(Batch& batch) {
     }
     e->dirty = false;
     if (e->visible) rows.push_back({e->rid, e->visible->revision, e->visible});
+    taken.push_back(e);
   }
   if (!later.empty()) {
-    std::erase_if(batch.dirty, [](const EntryPtr& e) { return e->dirty; });
+    batch.dirty = std::move(taken);
     const std::lock_guard lock(queue_mutex_);
     dirty_.insert(dirty_.end(), later.begin(), later.end());
   }

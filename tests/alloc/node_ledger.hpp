@@ -58,10 +58,12 @@ inline std::vector<std::string> ledger_faults(const CheckedReplay& r) {
         request.gang.push_back(std::move(demand));
       }
       const auto id = ledger.manager.create_reservation("job", request);
-      if (id && ledger.manager.confirm_reservation(*id)) {
-        live[j] = *id;
-      } else {
+      if (!id) {
         faults.push_back("job " + std::to_string(r.jobs[j].id) + ": " + id.refusal().why());
+      } else if (!ledger.manager.confirm_reservation(*id)) {
+        faults.push_back("job " + std::to_string(r.jobs[j].id) + " was not confirmed");
+      } else {
+        live[j] = *id;
       }
     } else if (live.contains(j) && !ledger.manager.release_reservation(live[j])) {
       faults.push_back("job " + std::to_string(r.jobs[j].id) + " was not released");

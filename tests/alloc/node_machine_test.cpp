@@ -178,6 +178,9 @@ TEST(CanRun, RefusesWhatHasNoMeaning) {
   EXPECT_EQ(code({.parts = {{.count = 0}}}), Code::invalid_amount);
   EXPECT_EQ(code({.parts = {{.processors = 0}}}), Code::invalid_amount);
   EXPECT_EQ(code({.parts = {{.memory = -1}}}), Code::invalid_amount);
+  EXPECT_EQ(code({.parts = {{.count = INT32_MAX, .processors = INT32_MAX}}}), Code::invalid_amount);
+  EXPECT_EQ(validate(NodeMachine{{{.name = "a", .memory = 0}}}).refusal().code,
+            Code::invalid_amount);
   EXPECT_EQ(code({.parts = {{.where = {{""}}}}}), Code::invalid_constraint);
   EXPECT_EQ(can_run(anywhere(1), {}).refusal().code, Code::invalid_request);
 }

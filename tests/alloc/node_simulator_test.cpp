@@ -67,8 +67,7 @@ RC_GTEST_PROP(NodeSimulatorProperty, ThePromiseOfTheFirstHoldsWhoeverStillComes,
       if (early.start < 0) continue;
       if (early.start < at) RC_ASSERT(all.replay.jobs[j].start == early.start);
       if (early.start < at) continue;
-      if (all.replay.jobs[j].promised != all.replay.jobs[j].start)
-        RC_ASSERT(all.replay.jobs[j].start <= all.replay.jobs[j].promised);
+      if (early.promised != early.start) RC_ASSERT(all.replay.jobs[j].start <= early.promised);
       break;
     }
   }
@@ -284,6 +283,18 @@ TEST(NodeSimulator, JobsThatNeverFitAreRefusedOrListed) {
   EXPECT_EQ(listed.refused[2].second.code, Code::unmet_constraint);
   EXPECT_EQ(listed.replay.jobs[4].start, seconds(10));
   EXPECT_DOUBLE_EQ(listed.replay.mean_wait, 5);
+}
+
+TEST(NodeSimulator, ARequestWithoutMeaningIsListedOrNamed) {
+  const NodeMachine m{{{.name = "n", .count = 2}}};
+  auto t = at_once({{"1", 10}, {"1", 10}});
+  t.requests[0].parts.resize(5);
+  EXPECT_EQ(simulate_on_nodes(t.jobs, t.requests, m, {}).refusal().subject,
+            "a job of more than four parts, job " + std::to_string(t.jobs[0].id));
+  const auto listed = replay(t, m, {});
+  ASSERT_EQ(listed.refused.size(), 1u);
+  EXPECT_EQ(listed.refused[0].first, 0u);
+  EXPECT_EQ(listed.replay.jobs[1].start, 0);
 }
 
 TEST(NodeSimulator, RefusesWhatItCannotReplay) {

@@ -126,6 +126,28 @@ TEST(WindowsOfGangs, AGangThatLiesApartGetsOneToo) {
   EXPECT_EQ(report.waiting[0].why.earliest, manager.now() + 10 * second);
 }
 
+// Five that must lie apart on four never fit: a cycle may not search all ends for each such gang.
+TEST(WindowsOfGangs, WhatNeverFitsIsSearchedForOnceInACycle) {
+  const auto time_of_a_cycle = [](int gangs) {
+    ManualClock clock;
+    ReservationManager manager(Dimensions::standard(), clock);
+    for (const char* name : {"a", "b", "c", "d"})
+      (void)manager.register_resource({.name = name, .capacity = cores(1000)}).value();
+    for (int i = 0; i < 400; ++i)
+      (void)manager.create_reservation("x", want(1, 0, (i + 1) * second)).value();
+    ResourceAllocator allocator(manager, first_fit(), {.rule = QueueRule::reserve, .depth = 1});
+    Request apart = want(1, 0, second);
+    apart.gang[0].count = 5;
+    apart.spread = Spread::strict_spread;
+    for (int i = 0; i < gangs; ++i) (void)allocator.submit("gang", apart).value();
+    const auto begun = std::chrono::steady_clock::now();
+    EXPECT_EQ(allocator.schedule().waiting.size(), static_cast<std::size_t>(gangs));
+    return std::chrono::steady_clock::now() - begun;
+  };
+  const auto one = std::min({time_of_a_cycle(1), time_of_a_cycle(1), time_of_a_cycle(1)});
+  EXPECT_LT(std::min(time_of_a_cycle(50), time_of_a_cycle(50)), 15 * one) << "not 50 times as long";
+}
+
 // Every live reservation is a grant or the window of somebody who waits; in the end nothing is
 // left.
 class Life {

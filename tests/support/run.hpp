@@ -3,12 +3,17 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/version.hpp>
 #include <chrono>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
 namespace reeve::test {
+
+/// How many steps a coroutine must have made before it may be cancelled: with Asio of Boost 1.82
+/// and newer a cancellation before its first step comes out of the context's run.
+inline constexpr int first_cancellable_step = BOOST_VERSION >= 108200 ? 1 : 0;
 
 /// Starts `work` and forgets it; an exception that leaves it comes out of the context's run.
 void spawn(boost::asio::io_context& context, boost::asio::awaitable<void> work);

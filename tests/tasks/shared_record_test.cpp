@@ -58,7 +58,7 @@ TEST_P(SharedRecordTest, AReaderOfAnotherThreadSeesWholeVersionsOnly) {
   // One revision is one step of progress: a version half written would show another pair.
   const auto first = store_.get_task_status("t")->revision();
   std::atomic<bool> stop{false};
-  std::atomic<int> torn{0};
+  std::atomic<int> torn{0}, reads{0};
   std::thread reader([&] {
     while (!stop) {
       const auto seen = store_.get_task_status("t");
@@ -66,9 +66,14 @@ TEST_P(SharedRecordTest, AReaderOfAnotherThreadSeesWholeVersionsOnly) {
       std::this_thread::yield();
       const auto steps = static_cast<double>(seen->revision() - first);
       if (before != seen->progress() || std::abs(steps - before * 100) > 0.5) ++torn;
+      ++reads;
     }
   });
-  for (int step = 1; step <= 10'000; ++step) store_.post_progress("t", step / 100.0);
+  for (int step = 1; step <= 10'000; ++step) {
+    store_.post_progress("t", step / 100.0);
+    if (step % 500 != 0) continue;
+    for (const int before = reads; reads == before;) std::this_thread::yield();
+  }
   stop = true;
   reader.join();
   EXPECT_EQ(torn, 0);

@@ -28,7 +28,8 @@ struct NodeGroup {
   Capabilities properties{};
 };
 
-/// Nodes are numbered from 0, group after group.
+/// Nodes are numbered from 0, group after group. Where two have one name (the first of `n#` and a
+/// group `n1`), that name means either.
 struct NodeMachine {
   std::vector<NodeGroup> groups;
 

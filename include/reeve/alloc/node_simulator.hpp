@@ -25,7 +25,8 @@ struct NodeReplay {
   /// that ran, and processors those asked for.
   Replay replay;
   std::vector<std::vector<NodeShare>> shares;  ///< of each job, by ascending node
-  /// Jobs that no empty machine could take, and why; they have start -1 and no share.
+  /// Jobs that no empty machine could take, or whose request has no meaning, and why; they have
+  /// start -1 and no share.
   std::vector<std::pair<std::size_t, Refusal>> refused;
 };
 
@@ -57,8 +58,10 @@ enum class Unrunnable : std::uint8_t {
 ///         job's number in the subject; invalid_request also for requests that are fewer than the
 ///         jobs, one_at_a_time, or conservative or hybrid with counted placement; malformed also
 ///         for a job whose size is not what its parts add up to.
-/// Cost:   per event O(queue * nodes) counted, O(queue * steps * nodes) identified, where steps are
-///         the instants at which something that runs or is reserved begins or ends.
+/// Cost:   per event O((queue + running) * nodes) counted, O(queue * steps^2 * nodes) at worst
+///         identified, where steps are the instants at which something that runs or is reserved
+///         begins or ends. Before it begins, each different list of conditions takes a byte per
+///         node and is compared with those before it.
 Result<NodeReplay> simulate_on_nodes(std::span<const Job> jobs,
                                      std::span<const NodeRequest> requests,
                                      const NodeMachine& machine, const SimulatorOptions& options,

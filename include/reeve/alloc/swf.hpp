@@ -63,7 +63,8 @@ struct SwfOptions {
     anywhere,  ///< wherever they are
     per_node,  ///< on as few nodes as it takes at `processors_per_node` each
     specs,     ///< as the word in `spec_field` says (see parse_node_spec()), which then is the
-               ///< job's size too; anywhere where that field is missing or -1
+               ///< job's size too; anywhere where that field is missing or -1. A line
+               ///< whose fields 5 and 8 are unknown is skipped all the same
   } requests = Requests::none;
   std::int32_t processors_per_node = 1;  ///< > 0
   std::int32_t spec_field = 21;          ///< > 18; others behind the 18th are passed over
