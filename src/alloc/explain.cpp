@@ -178,6 +178,7 @@ Time ReservationManager::free_until(std::size_t resource, const Amounts& wanted,
 // Each of `candidates` has the amount free when the window begins, none to its end.
 Refusal ReservationManager::explain_time(const Request& request, const Amounts& amount,
                                          Window window, std::span<const std::size_t> candidates) {
+  if (!reasons_) return {.code = Code::busy, .subject = "time"};
   Time longest = window.start;
   std::size_t best = SIZE_MAX;
   for (auto r : candidates) {

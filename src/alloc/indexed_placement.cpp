@@ -181,7 +181,9 @@ Refusal ReservationManager::explain_by_index(const CandidateTree& tree, const Re
     if (most < amount[d]) return too_little(d, amount[d], most, window);
     query.amount[d] = amount[d];
   }
-  return explain(request, demand, amount, window, false);  // all of them are booked too soon
+  // All of them are booked too soon.
+  if (!reasons_) return {.code = Code::busy, .subject = "time"};
+  return explain(request, demand, amount, window, false);
 }
 
 }  // namespace reeve::alloc

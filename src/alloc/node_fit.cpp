@@ -235,7 +235,10 @@ Result<void> check_request(const NodeRequest& request) {
   for (const auto& p : request.parts) {
     constexpr std::int32_t most = 1'000'000'000;
     if (p.count <= 0 || p.count > most || p.processors <= 0 || p.processors > most || p.memory < 0)
-      return Refusal{.code = Code::invalid_amount, .subject = "of a part of a job"};
+      return Refusal{
+          .code = Code::invalid_amount,
+          .subject = "of a part of a job",
+          .detail = "must be 1 to 1000000000 pieces and processors, and no less than 0 B"};
     for (const auto& c : p.where)
       if (auto ok = validate(c); !ok) return ok;
   }

@@ -151,7 +151,9 @@ Result<Time> ReservationManager::earliest(const Request& request, Strategy strat
   for (std::size_t i = 0; i < instants.size(); ++i) {
     const Time end =
         request.duration > forever - instants[i] ? forever : instants[i] + request.duration;
+    reasons_ = i == 0;
     auto ok = make_plan(request, strategy, {instants[i], end});
+    reasons_ = true;
     clear_plan();
     if (ok) answer = instants[i];
     if (ok) break;

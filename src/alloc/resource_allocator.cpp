@@ -256,10 +256,7 @@ class ResourceAllocator::Cycle {
     Entry& e = a_.waiting_[i];
     // A gang that must lie apart is refused by its spread where too few resources are free.
     const bool may_fit_later = why.code == Code::busy || why.code == Code::affinity;
-    // Some never fit: they may not make each cycle look at every end of everything again and again.
-    const std::size_t depth = a_.options_.depth;
-    if (a_.options_.rule == QueueRule::reserve && may_fit_later && windows_ < depth &&
-        fruitless_ < depth)
+    if (a_.options_.rule == QueueRule::reserve && windows_ < a_.options_.depth && may_fit_later)
       why.earliest = book(e);
     report_.waiting.push_back({e.ticket, std::move(why), false});
     done_[i] = 2;
@@ -267,7 +264,10 @@ class ResourceAllocator::Cycle {
   }
 
   std::optional<Time> book(Entry& e) {
-    ++fruitless_;
+    // Who does not fit when all that ends has ended may never fit; a few of those are searched for.
+    Request last = e.request;
+    last.not_before = forever / 2;
+    if (!m_.plan(last) && ++vain_ > vain_max) return std::nullopt;
     const auto at = m_.earliest(e.request);
     if (!at) return std::nullopt;
     Request ahead = e.request;
@@ -278,7 +278,6 @@ class ResourceAllocator::Cycle {
     e.window = *id;
     e.has_window = true;
     ++windows_;
-    --fruitless_;
     return *at;
   }
 
@@ -374,7 +373,8 @@ class ResourceAllocator::Cycle {
   std::map<std::string, ShareId> groups_;
   Amounts charged_;
   std::size_t windows_ = 0;
-  std::size_t fruitless_ = 0;  // searches for a window that found none
+  static constexpr int vain_max = 4;
+  int vain_ = 0;
   CycleReport report_;
 };
 

@@ -181,6 +181,7 @@ std::string too_short(const Refusal& r) {
   if (r.ahead > 0) text += " in a window that begins " + from_now(r.ahead);
   text += r.detail.empty() ? "): others have it then" : "): '" + r.detail + "' has it next";
   text += r.available > 0 ? "; ask for at most " + most : "; ask for less";
+  if (r.earliest) return text + "; it fits from tick " + std::to_string(*r.earliest);
   return text + ", or for a later start, which earliest() names if there is one";
 }
 

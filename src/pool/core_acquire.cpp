@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
 
 #include "pool/core.hpp"
@@ -44,6 +45,9 @@ Lease& Core::take_lease() {
 }
 
 void Core::drop_lease(Lease& lease) noexcept {
+  // What a sink threw may want the lock as it ends.
+  if (lease.failure != nullptr && lease.failure->thrown)
+    boost::asio::post(executor_, [failure = std::move(lease.failure)] {});
   lease.failure.reset();
   lease.port.reset();
   lease.released = false;

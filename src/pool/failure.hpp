@@ -1,4 +1,5 @@
-// Why a lease ended, as a value; every throw builds its own exception from it.
+// Why a lease ended, as a value; every throw builds its own exception from it, but for what a
+// progress sink threw, which is passed on as it is.
 #pragma once
 
 #include <exception>

@@ -239,6 +239,7 @@ void lose_the_warden(asio::io_context& context) {
     ASSERT_TRUE(wait_until([&] { return lease->revoked(); }, 10s));
     try {
       lease->rethrow_cause();
+      ADD_FAILURE() << "a lost lease has a cause";
     } catch (const WorkerLostError& error) {
       EXPECT_THAT(error.what(), testing::EndsWith("its warden ended"));
     }

@@ -276,6 +276,7 @@ class ReservationManager {
                        std::span<const std::size_t> candidates);
   Refusal too_little(DimId dim, std::int64_t asked, std::int64_t most, Window window) const;
   Time free_until(std::size_t resource, const Amounts& wanted, Window window);
+  bool reasons_ = true;  // false: nobody reads why there is too little time
   // The same through the index (indexed_placement.cpp); nothing when it has no such order.
   bool can_use_index(const Request& request, Window window) const;
   std::optional<Result<std::size_t>> place_by_index(const Request& request, const Demand& demand,

@@ -97,8 +97,8 @@ class ResourceAllocator {
 
   /// Grants what the policy allows, in its order.
   /// Cost: O(waiting * log waiting) comparisons and one placement per request tried; under
-  /// QueueRule::reserve, besides, at most 2 * depth searches for a window, half of them in vain,
-  /// each of one placement for every end of a live reservation.
+  /// QueueRule::reserve, besides, a search for each window and at most four in vain, each of one
+  /// placement for every end of a live reservation.
   CycleReport schedule();
 
   /// One request, in turn with those that wait: granted now, or refused and not queued. With a key

@@ -32,8 +32,9 @@ boost::asio::awaitable<std::exception_ptr> watch_scope(const WorkerLease& lease)
 /// its worker is killed and replaced, and the call throws WorkerLostError.
 ///
 /// A lease ends early ("is revoked") when its time or memory runs out, its worker dies, or a call
-/// is cancelled; every later call rethrows the same cause. Calls are made one at a time. A worker
-/// that dies before the lease's first call has begun is replaced under the lease, twice at most.
+/// is cancelled or its progress sink throws; every later call rethrows the same cause. Calls are
+/// made one at a time. A worker that dies before the lease's first call has begun is replaced under
+/// the lease, twice at most.
 ///
 /// Lifetime: keeps the pool's state alive; may outlive the pool's handles and be destroyed on any
 /// thread. Threads:  one at a time; destruction and `memory_usage` from any.
