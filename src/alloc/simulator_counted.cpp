@@ -69,13 +69,6 @@ class Counted {
   }
 
  private:
-  static bool later(const Running& a, const Running& b) {
-    return a.end != b.end ? a.end > b.end : a.job > b.job;
-  }
-  static bool expected_sooner(const Running& a, const Running& b) {
-    return a.expected != b.expected ? a.expected < b.expected : a.job < b.job;
-  }
-
   void complete() {
     std::pop_heap(running_.begin(), running_.end(), later);
     const Running done = running_.back();

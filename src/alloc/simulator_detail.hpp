@@ -38,6 +38,12 @@ struct Running {
   Time end;       // as it will be
   Time expected;  // as the scheduler believes
 };
+inline bool later(const Running& a, const Running& b) {
+  return a.end != b.end ? a.end > b.end : a.job > b.job;
+}
+inline bool expected_sooner(const Running& a, const Running& b) {
+  return a.expected != b.expected ? a.expected < b.expected : a.job < b.job;
+}
 
 /// Sizes, times and order of jobs, none larger than `processors`.
 Result<void> check_jobs(std::span<const Job> jobs, std::int64_t processors);
