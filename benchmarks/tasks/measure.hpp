@@ -2,10 +2,14 @@
 #pragma once
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -27,6 +31,18 @@ inline double cpu_seconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
+/// Of another process and its threads, to a tick of the kernel (10 ms).
+inline double cpu_seconds_of(int pid) {
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string text((std::istreambuf_iterator<char>(stat)), {});
+  std::istringstream fields(text.substr(std::min(text.size(), text.rfind(')') + 1)));
+  std::string skipped;
+  for (int i = 0; i < 11; ++i) fields >> skipped;  // state to cmajflt
+  double user = 0, system = 0;
+  fields >> user >> system;
+  return (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+}
+
 class Meter {
  public:
   using Clock = std::chrono::steady_clock;
@@ -37,6 +53,7 @@ class Meter {
         cpu_(cpu_seconds()) {
     micros_.reserve(std::size_t{1} << 20);
   }
+  std::size_t count() const { return micros_.size(); }
   bool over() const { return now() >= end_; }
   void done(Clock::time_point begin) {
     const auto at = now();

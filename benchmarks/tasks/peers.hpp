@@ -11,7 +11,7 @@ struct Rate {
   double per_second = 0;
   double p50_us = 0;
   double p99_us = 0;
-  double cpu_us = 0;  // of the client, or of everything where one process does it
+  double cpu_us = 0;  // of everybody who took part: here, and the server
 };
 
 enum class Append { never, every_second, always };

@@ -2,9 +2,12 @@
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/bind_executor.hpp>
+#include <boost/asio/defer.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/query.hpp>
 #include <boost/asio/strand.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <thread>
 #include <utility>
 
@@ -15,8 +18,37 @@ namespace reeve::async {
 namespace asio = boost::asio;
 
 namespace {
+
 void service_ended() noexcept;
+
+/// What is queued to run a coroutine on: it names no executor, so that Asio does not send it on.
+struct Resume {
+  ParkingSpot::Handler handler;
+  void operator()() { std::move(handler)(); }
+};
+
+template <class Context>
+bool resume_on(const asio::any_io_executor& executor, ParkingSpot::Handler& handler, bool later) {
+  const auto* plain = executor.target<typename Context::executor_type>();
+  if (plain == nullptr) return false;
+  if (later)
+    asio::defer(*plain, Resume{std::move(handler)});
+  else
+    asio::post(*plain, Resume{std::move(handler)});
+  return true;
 }
+
+/// A context's own executor is called as what it is: through `any_io_executor` a wake-up is
+/// wrapped, allocated and dispatched twice.
+void resume(ParkingSpot::Handler handler, bool later) {
+  const auto executor = asio::get_associated_executor(handler);
+  if (resume_on<asio::io_context>(executor, handler, later) ||
+      resume_on<asio::thread_pool>(executor, handler, later))
+    return;
+  asio::post(executor, std::move(handler));
+}
+
+}  // namespace
 
 void ParkingService::add(ParkingSpot& spot) noexcept {
   const std::lock_guard lock(mutex_);
@@ -126,11 +158,10 @@ void ParkingSpot::store(Handler handler, CancelHook* hook) {
   service_->remove(*this);
   Handler woken = std::move(*handler_);
   handler_.reset();
-  auto executor = asio::get_associated_executor(woken);
-  asio::post(executor, std::move(woken));
+  resume(std::move(woken), false);
 }
 
-void ParkingSpot::unpark() noexcept {
+void ParkingSpot::wake(bool later) noexcept {
   State state = State::empty;
   if (state_.compare_exchange_strong(state, State::woken, std::memory_order_acq_rel)) return;
   if (state == State::woken || !service_->may_wake(*this)) return;
@@ -138,8 +169,7 @@ void ParkingSpot::unpark() noexcept {
   {
     Handler handler = std::move(*handler_);
     handler_.reset();
-    const auto executor = asio::get_associated_executor(handler);
-    asio::post(executor, std::move(handler));  // from here on the spot may be gone
+    resume(std::move(handler), later);  // from here on the spot may be gone
   }
   service.has_woken();
 }

@@ -185,8 +185,9 @@ void Engine::commit(Batch batch) {
       health_.rows += batch.rows.size();
       health_.degraded = false;
     }
+    const bool alone = batch.tickets.size() <= 1;
     settle(batch, false);
-    journal_->maintain(batch.tickets.size() <= 1 && nobody_waits());
+    journal_->maintain(alone && nobody_waits());
   } catch (const TaskError& error) {
     if (error.code() == TaskErrc::storage_full) {
       // A full disk still lets tasks be deleted.
@@ -239,15 +240,15 @@ bool is_plain(const boost::asio::any_io_executor& home) {
 
 /// Wakes those who wait, with one post for each context: a post for each of them would make this
 /// thread and theirs fight for the same lock, once per answer. Who waits on a strand is woken
-/// there.
-void Engine::announce(const std::vector<TicketPtr>& durable) {
+/// there. What is no longer needed goes along, to be destroyed on the thread that made it.
+void Engine::announce(std::vector<TicketPtr> durable, std::vector<RecordPtr> replaced) {
   struct Group {
     const void* context;  // only compared: it may be gone at any time
     std::vector<TicketPtr> tickets;
   };
   constexpr std::size_t groups_max = 8;
   std::vector<Group> groups;
-  for (const TicketPtr& t : durable) {
+  for (TicketPtr& t : durable) {
     std::unique_lock lock(t->mutex);
     if (t->sleeper == nullptr) {
       t->done = true;
@@ -256,14 +257,16 @@ void Engine::announce(const std::vector<TicketPtr>& durable) {
     const void* context = &boost::asio::query(t->home, boost::asio::execution::context);
     auto at = std::find_if(groups.begin(), groups.end(),
                            [&](const Group& g) { return g.context == context; });
-    if (at == groups.end() && groups.size() < groups_max && is_plain(t->home))
+    if (at == groups.end() && groups.size() < groups_max && is_plain(t->home)) {
       at = groups.insert(groups.end(), Group{context, {}});
-    if (at != groups.end() && is_plain(t->home)) {
-      at->tickets.push_back(t);
-    } else {
-      lock.unlock();
-      t->finish(nullptr);
+      at->tickets.reserve(durable.size());
     }
+    const bool grouped = at != groups.end() && is_plain(t->home);
+    lock.unlock();
+    if (grouped)
+      at->tickets.push_back(std::move(t));
+    else
+      t->finish(nullptr);
   }
   for (Group& g : groups) {
     while (!g.tickets.empty()) {
@@ -275,28 +278,28 @@ void Engine::announce(const std::vector<TicketPtr>& durable) {
         g.tickets.pop_back();
         continue;
       }
-      boost::asio::post(first->home, [tickets = std::move(g.tickets)] {
-        for (const TicketPtr& t : tickets) t->finish(nullptr);
-      });
+      boost::asio::post(first->home,
+                        [tickets = std::move(g.tickets), unused = std::exchange(replaced, {})] {
+                          for (const TicketPtr& t : tickets) t->finish_with_others();
+                        });
       break;
     }
   }
 }
 
 void Engine::settle(Batch& batch, bool erases_only) {
-  std::vector<TicketPtr> durable;
-  durable.reserve(batch.tickets.size());
-  for (const TicketPtr& t : batch.tickets)
-    if (!erases_only || (t->entry && !t->data)) {
-      settle_ticket(t);
-      durable.push_back(t);
-    }
-  announce(durable);
+  auto durable = std::move(batch.tickets);
+  batch.tickets.clear();
   if (erases_only) {
-    std::erase_if(batch.tickets, [](const TicketPtr& t) { return t->entry && !t->data; });
+    const auto others = std::stable_partition(
+        durable.begin(), durable.end(), [](const TicketPtr& t) { return t->entry && !t->data; });
+    batch.tickets.assign(others, durable.end());
+    durable.erase(others, durable.end());
     std::erase_if(batch.rows, [](const JournalRow& r) { return !r.data; });
     batch.erases.clear();
   }
+  for (const TicketPtr& t : durable) settle_ticket(t);
+  announce(std::move(durable), journal_->take_replaced());
 }
 
 void Engine::fail_ticket(const TicketPtr& t, const TaskError& error) {

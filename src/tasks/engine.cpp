@@ -33,6 +33,12 @@ void Ticket::finish(std::exception_ptr error) noexcept {
   if (sleeper != nullptr) std::exchange(sleeper, nullptr)->unpark();
 }
 
+void Ticket::finish_with_others() noexcept {
+  const std::lock_guard lock(mutex);
+  done = true;
+  if (sleeper != nullptr) std::exchange(sleeper, nullptr)->unpark_when_returning();
+}
+
 Engine::Engine(const StoreConfig& config)
     : config_(config),
       retention_{kept_ms(config.retention.completed), kept_ms(config.retention.failed),
@@ -58,9 +64,9 @@ Engine::Stripe& Engine::stripe_of(std::string_view id) const noexcept {
 RecordPtr Engine::find(std::string_view id) const {
   const Stripe& stripe = stripe_of(id);
   const std::lock_guard lock(stripe.mutex);
-  const auto at = stripe.map.find(id);
-  if (at == stripe.map.end() || is_expired(*at->second)) return nullptr;
-  return at->second->visible;
+  const auto at = stripe.places.find(id);
+  if (at == stripe.places.end() || is_expired(*at->entry)) return nullptr;
+  return at->entry->visible;
 }
 
 RecordPtr Engine::visible(const Entry& entry) const {
@@ -124,9 +130,10 @@ Engine::Removed Engine::remove(Stripe& stripe, const EntryPtr& entry) {
   if (before) removed.place = index_move(entry, before.get(), nullptr);
   if (const WaitQueuePtr queue = take_waits(entry))
     while (!queue->empty()) queue->dismiss(*queue->front());
-  if (const auto at = stripe.map.find(*entry->id); at != stripe.map.end() && at->second == entry) {
+  if (const auto at = stripe.places.find(*entry->id);
+      at != stripe.places.end() && at->entry == entry) {
     const EntryPtr keep = entry;  // the key points into the entry
-    stripe.map.erase(at);
+    stripe.places.erase(at);
   }
   if (before) hub_.note(entry, *before, true);
   return removed;
@@ -194,17 +201,17 @@ Submitted Engine::submit(std::string_view id, const Command& command, Durability
   Stripe& stripe = stripe_of(id);
   Submitted out;
   const std::lock_guard lock(stripe.mutex);
-  auto at = stripe.map.find(id);
-  if (at != stripe.map.end() && is_expired(*at->second) && at->second->in_flight == 0) {
-    const EntryPtr old = at->second;
+  auto at = stripe.places.find(id);
+  if (at != stripe.places.end() && is_expired(*at->entry) && at->entry->in_flight == 0) {
+    const EntryPtr old = at->entry;
     if (journal_) {
       const std::lock_guard queue_lock(queue_mutex_);
       lazy_erases_.push_back(old->rid);
     }
     remove(stripe, old);
-    at = stripe.map.end();
+    at = stripe.places.end();
   }
-  EntryPtr entry = at == stripe.map.end() ? nullptr : at->second;
+  EntryPtr entry = at == stripe.places.end() ? nullptr : at->entry;
   if (entry && !entry->staged) {
     out.ticket = enqueue(nullptr, nullptr, false);
     out.busy = true;
@@ -228,11 +235,11 @@ Submitted Engine::submit(std::string_view id, const Command& command, Durability
   decision.next->rid = entry->rid;
   out.data = std::move(decision.next);
   out.changed = true;
-  if (fresh) stripe.map.emplace(std::string_view(*entry->id), entry);
+  if (fresh) stripe.places.emplace(entry);
   try {
     stage(entry, out.data, decision.transition, durability, out);
   } catch (...) {
-    if (fresh) stripe.map.erase(id);
+    if (fresh) stripe.places.erase(id);
     throw;
   }
   return out;
@@ -252,9 +259,9 @@ bool Engine::post_progress(std::string_view id, double percent, const UpdateOpti
   if (closed()) return false;
   Stripe& stripe = stripe_of(id);
   const std::lock_guard lock(stripe.mutex);
-  const auto at = stripe.map.find(id);
-  if (at == stripe.map.end() || !at->second->staged) return false;
-  const EntryPtr& entry = at->second;
+  const auto at = stripe.places.find(id);
+  if (at == stripe.places.end() || !at->entry->staged) return false;
+  const EntryPtr& entry = at->entry;
   const RecordData& now = *entry->staged;
   if (now.state != TaskState::running && now.state != TaskState::cancelling) return false;
   if (options.attempt != 0 && options.attempt != now.attempt) return false;
@@ -292,9 +299,9 @@ Submitted Engine::submit_delete(const std::string& id, bool force,
   Stripe& stripe = stripe_of(id);
   Submitted out;
   const std::lock_guard lock(stripe.mutex);
-  const auto at = stripe.map.find(id);
-  if (at == stripe.map.end() || is_expired(*at->second)) return out;
-  const EntryPtr entry = at->second;
+  const auto at = stripe.places.find(id);
+  if (at == stripe.places.end() || is_expired(*at->entry)) return out;
+  const EntryPtr entry = at->entry;
   if (!entry->staged) {
     out.ticket = enqueue(nullptr, nullptr, false);
     out.busy = true;
@@ -326,13 +333,13 @@ Submitted Engine::submit_import(std::shared_ptr<RecordData> record) {
   Stripe& stripe = stripe_of(id);
   Submitted out;
   const std::lock_guard lock(stripe.mutex);
-  if (stripe.map.contains(id)) return out;
+  if (stripe.places.contains(id)) return out;
   auto entry = std::make_shared<Entry>(record->id);
   entry->rid = record->rid = next_rid_.fetch_add(1);
   record->revision = next_revision_.fetch_add(1);
   out.data = std::move(record);
   out.changed = true;
-  stripe.map.emplace(std::string_view(*entry->id), entry);
+  stripe.places.emplace(entry);
   stage(entry, out.data, true, Durability::sync, out);
   return out;
 }

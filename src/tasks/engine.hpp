@@ -2,7 +2,7 @@
 #pragma once
 
 #include <atomic>
-#include <boost/unordered/unordered_flat_map.hpp>
+#include <boost/unordered/unordered_flat_set.hpp>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -56,6 +56,8 @@ struct Ticket {
   std::exception_ptr failure;
 
   void finish(std::exception_ptr error) noexcept;
+  /// Well; called by a handler that does nothing else.
+  void finish_with_others() noexcept;
 };
 using TicketPtr = std::shared_ptr<Ticket>;
 
@@ -107,14 +109,32 @@ class Engine {
   async::WaiterQueue<char> space_waiters;
 
  private:
+  struct Place {
+    explicit Place(const EntryPtr& e) : id(*e->id), entry(e) {}
+    std::string_view id;  // the entry's
+    EntryPtr entry;
+  };
   struct Hash {
+    using is_transparent = void;
     std::size_t operator()(std::string_view s) const noexcept {
       return std::hash<std::string_view>{}(s);
     }
+    std::size_t operator()(const Place& p) const noexcept { return (*this)(p.id); }
+  };
+  struct Equal {
+    using is_transparent = void;
+    bool operator()(const Place& a, const Place& b) const noexcept { return a.id == b.id; }
+    /// The id and the entry lie apart, in memory that no cache holds where tasks are many: the one
+    /// is fetched while the other is compared.
+    bool operator()(std::string_view id, const Place& p) const noexcept {
+      __builtin_prefetch(p.entry.get());
+      return id == p.id;
+    }
+    bool operator()(const Place& p, std::string_view id) const noexcept { return (*this)(id, p); }
   };
   struct alignas(64) Stripe {
     mutable std::mutex mutex;
-    boost::unordered_flat_map<std::string_view, EntryPtr, Hash> map;
+    boost::unordered_flat_set<Place, Hash, Equal> places;
     // Beside the entries: few are waited for. A queue outlives its waiters, who hold it too.
     std::unordered_map<const Entry*, WaitQueuePtr> waits;
   };
@@ -163,7 +183,7 @@ class Engine {
   void gather(Batch& batch);
   void settle(Batch& batch, bool erases_only);
   void settle_ticket(const TicketPtr& ticket);
-  void announce(const std::vector<TicketPtr>& durable);
+  void announce(std::vector<TicketPtr> durable, std::vector<RecordPtr> replaced);
   void wait_for_more(std::unique_lock<std::mutex>& lock);
   void fail(Batch& batch, const TaskError& error);
   void fail_ticket(const TicketPtr& ticket, const TaskError& error);

@@ -21,10 +21,10 @@ void FoldPlan::appended(std::int64_t seq, std::size_t bytes) {
   fresh_bytes_ += bytes;
 }
 
-void FoldPlan::said(std::uint64_t rid, RecentEntry entry) {
+void FoldPlan::said(std::uint64_t rid, RecentEntry& entry) {
   if (entry.kind == RecentEntry::Kind::in_table)
     if (Item* older = find_folding(rid)) older->entry = RecentEntry();  // the table has a newer one
-  fresh_[rid] = std::move(entry);
+  std::swap(fresh_[rid], entry);
 }
 
 void FoldPlan::suspect(std::uint64_t rid) {

@@ -33,8 +33,8 @@ class FoldPlan {
 
   /// A durable transaction appended row `seq` of so many bytes ...
   void appended(std::int64_t seq, std::size_t bytes);
-  /// ... that says this.
-  void said(std::uint64_t rid, RecentEntry entry);
+  /// ... that says this. What was said before on that row comes back in `entry`.
+  void said(std::uint64_t rid, RecentEntry& entry);
   /// A failed transaction may have left a word on `rid`.
   void suspect(std::uint64_t rid);
   /// Whether `recent` may hold a word on `rid`: who writes to the table then must say so there.

@@ -7,6 +7,7 @@
 #include <reeve/tasks/record.hpp>
 #include <reeve/tasks/store_config.hpp>
 #include <span>
+#include <vector>
 
 namespace reeve::tasks::detail {
 
@@ -31,6 +32,9 @@ class Journal {
   virtual JournalMeta load(const std::function<void(std::shared_ptr<RecordData>)>& record) = 0;
   /// Durable when it returns. Throws TaskError(storage_full, io_error).
   virtual void commit(std::span<const JournalRow> rows, const JournalMeta* meta) = 0;
+  /// Versions that the last commit has replaced, to be destroyed where they were made: memory that
+  /// another thread gives back is slow to get again.
+  virtual std::vector<std::shared_ptr<const RecordData>> take_replaced() = 0;
   /// What can wait until the writers have their answers: folding the log, the reserve. `idle`: no
   /// writer waits for the next commit.
   virtual void maintain(bool idle) noexcept = 0;

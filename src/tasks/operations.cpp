@@ -18,7 +18,11 @@ namespace {
   throw boost::system::system_error(boost::asio::error::operation_aborted);
 }
 
-/// One coroutine's sleep until its ticket is decided.
+/// One coroutine's sleep until its ticket is decided, in that coroutine's own frame:
+///   TicketWait wait(std::move(ticket));
+///   const auto here = co_await boost::asio::this_coro::executor;
+///   if (wait.begin(here)) co_await wait.sleep();
+///   wait.end();
 class TicketWait final : private async::CancelHook {
  public:
   explicit TicketWait(TicketPtr ticket) : ticket_(std::move(ticket)) {}
@@ -30,22 +34,17 @@ class TicketWait final : private async::CancelHook {
     ticket_->home = {};  // a strand must not outlive its context, and the ticket may
   }
 
-  awaitable<void> wait() {
-    const boost::asio::any_io_executor here = co_await boost::asio::this_coro::executor;
-    bool done = false;
-    {
-      const std::lock_guard lock(ticket_->mutex);
-      done = ticket_->done;
-      if (!done) {
-        ticket_->sleeper = &spot_;
-        ticket_->home = here;
-      }
-    }
-    if (!done) {
-      co_await spot_.park(this);
-      const bool woken = !spot_.cancelled();
-      if (!woken) throw_aborted();
-    }
+  /// False: it is decided already.
+  bool begin(const boost::asio::any_io_executor& here) {
+    const std::lock_guard lock(ticket_->mutex);
+    if (ticket_->done) return false;
+    ticket_->sleeper = &spot_;
+    ticket_->home = here;
+    return true;
+  }
+  awaitable<void> sleep() { return spot_.park(this); }
+  void end() const {
+    if (spot_.cancelled()) throw_aborted();
     if (ticket_->failure) std::rethrow_exception(ticket_->failure);
   }
 
@@ -61,7 +60,9 @@ class TicketWait final : private async::CancelHook {
 
 awaitable<void> durable(TicketPtr ticket) {
   TicketWait wait(std::move(ticket));
-  co_await wait.wait();
+  const auto here = co_await boost::asio::this_coro::executor;
+  if (wait.begin(here)) co_await wait.sleep();
+  wait.end();
 }
 
 awaitable<void> room(EnginePtr engine) {
@@ -97,7 +98,13 @@ awaitable<TaskRecord> perform(EnginePtr engine, std::string id, Command command,
     auto again = submit_when_free(engine, id, std::move(command), durability);
     s = co_await std::move(again);
   }
-  if (s.ticket) co_await durable(std::move(s.ticket));
+  if (s.ticket) {
+    // As `durable` does, without its frame: this is every write's way.
+    TicketWait wait(std::move(s.ticket));
+    const auto here = co_await boost::asio::this_coro::executor;
+    if (wait.begin(here)) co_await wait.sleep();
+    wait.end();
+  }
   co_return TaskRecord(std::move(s.data));
 }
 

@@ -56,7 +56,7 @@ void Engine::load() {
 
   std::vector<std::size_t> load(stripe_count);
   for (const auto& r : records) ++load[&stripe_of(*r->id) - stripes_.get()];
-  for (std::size_t i = 0; i < stripe_count; ++i) stripes_[i].map.reserve(load[i]);
+  for (std::size_t i = 0; i < stripe_count; ++i) stripes_[i].places.reserve(load[i]);
   std::vector<JournalRow> rows;
   for (auto& r : records) {
     bool changed = false;
@@ -81,7 +81,7 @@ void Engine::load() {
     auto entry = std::make_shared<Entry>(r->id);
     entry->rid = r->rid;
     entry->visible = entry->staged = r;
-    if (!stripe_of(*r->id).map.emplace(std::string_view(*entry->id), entry).second)
+    if (!stripe_of(*r->id).places.emplace(entry).second)
       throw TaskError(TaskErrc::bad_format,
                       fmt::format("'{}' holds task '{}' twice: it was changed by another program; "
                                   "remove one row",
@@ -102,7 +102,7 @@ void Engine::load() {
     // A full disk can be read, and tasks on it deleted: what should have been written goes with the
     // next write that succeeds.
     for (const JournalRow& row : rows)
-      repairs_.emplace(row.rid, stripe_of(*row.data->id).map.at(*row.data->id));
+      repairs_.emplace(row.rid, stripe_of(*row.data->id).places.find(*row.data->id)->entry);
     health_.degraded = true;
     health_.cause = error.what();
     ++health_.failures;

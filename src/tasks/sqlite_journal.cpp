@@ -20,8 +20,9 @@ namespace {
 
 // A batch of more rows goes into the table directly: to write it twice would gain nothing.
 constexpr std::size_t recent_rows_max = 1024;
-// Of one step of a pass.
-constexpr std::size_t fold_rows_min = 16;
+// Of one step of a pass, for each row of the last commit: a crowd's passes end soon, and a lone
+// writer's next commit waits for few pages.
+constexpr std::size_t fold_rows_each = 2;
 
 // With nobody waiting the log stays small and is used over and over: a sync of a file that does not
 // grow is faster.
@@ -48,6 +49,7 @@ class SqliteJournal final : public Journal {
 
   JournalMeta load(const std::function<void(std::shared_ptr<RecordData>)>& record) override;
   void commit(std::span<const JournalRow> rows, const JournalMeta* meta) override;
+  std::vector<std::shared_ptr<const RecordData>> take_replaced() override;
   void maintain(bool idle) noexcept override;
   void close(const JournalMeta& meta) noexcept override;
 
@@ -63,8 +65,6 @@ class SqliteJournal final : public Journal {
   void put_result(const RecordData& r);
   void put_items(std::span<const FoldPlan::Item> items);
   void write(const JournalRow& row, bool direct);
-  void write_meta(const JournalMeta& meta);
-  void put_meta(const char* key, std::int64_t value);
   template <class Work>
   void transact(Work work);
   void append(std::span<const JournalRow> rows, const JournalMeta* meta);
@@ -166,9 +166,8 @@ void SqliteJournal::read_recent_rows() {
   recent.prepare(db_, "SELECT seq, body FROM recent ORDER BY seq");
   while (recent.step()) {
     const std::string body = column_text(recent.get(), 1);
-    const bool whole = read_recent(body, prefix_, [this](std::uint64_t rid, RecentEntry entry) {
-      plan_.said(rid, std::move(entry));
-    });
+    const bool whole = read_recent(
+        body, prefix_, [this](std::uint64_t rid, RecentEntry entry) { plan_.said(rid, entry); });
     if (!whole)
       throw TaskError(TaskErrc::bad_format,
                       fmt::format("'{}' is damaged: a row of its table 'recent' cannot be read; "
@@ -246,20 +245,6 @@ void SqliteJournal::write(const JournalRow& row, bool direct) {
   said_.push_back({row.rid, std::move(entry)});
 }
 
-void SqliteJournal::put_meta(const char* key, std::int64_t value) {
-  sqlite3_bind_text(put_meta_.get(), 1, key, -1, SQLITE_STATIC);
-  sqlite3_bind_int64(put_meta_.get(), 2, value);
-  put_meta_.finish();
-}
-
-void SqliteJournal::write_meta(const JournalMeta& meta) {
-  put_meta("epoch", static_cast<std::int64_t>(meta.epoch));
-  put_meta("next_revision", static_cast<std::int64_t>(meta.next_revision));
-  put_meta("next_rid", static_cast<std::int64_t>(meta.next_rid));
-  put_meta("last_wall_ms", meta.last_wall_ms);
-  put_meta("clean_shutdown", meta.clean ? 1 : 0);
-}
-
 /// A descriptor whose sync failed is never trusted again: the kernel may have dropped its pages.
 template <class Work>
 void SqliteJournal::transact(Work work) {
@@ -290,14 +275,14 @@ void SqliteJournal::append(std::span<const JournalRow> rows, const JournalMeta* 
                           SQLITE_STATIC);
         put_recent_.finish();
       }
-      if (meta) write_meta(*meta);
+      if (meta) write_meta(put_meta_, *meta);
     });
   } catch (...) {
     for (const auto& item : said_) plan_.suspect(item.rid);
     throw;
   }
   if (!body_.empty()) plan_.appended(sqlite3_last_insert_rowid(db_.get()), body_.size());
-  for (auto& item : said_) plan_.said(item.rid, std::move(item.entry));
+  for (auto& item : said_) plan_.said(item.rid, item.entry);
   last_rows_ = rows.size();
 }
 
@@ -314,6 +299,15 @@ void SqliteJournal::commit(std::span<const JournalRow> rows, const JournalMeta* 
   }
 }
 
+std::vector<std::shared_ptr<const RecordData>> SqliteJournal::take_replaced() {
+  std::vector<std::shared_ptr<const RecordData>> replaced;
+  replaced.reserve(said_.size());
+  for (auto& item : said_)
+    if (item.entry.data) replaced.push_back(std::move(item.entry.data));
+  said_.clear();
+  return replaced;
+}
+
 void SqliteJournal::maintain(bool idle) noexcept {
   if (must_reopen_) return;
   reserve_.hold();
@@ -327,7 +321,7 @@ void SqliteJournal::maintain(bool idle) noexcept {
 /// any disk that has lost it, and the next commit's sync comes before whatever follows.
 void SqliteJournal::fold() noexcept {
   try {
-    const auto step = plan_.next(fold_rows_min + 2 * last_rows_);
+    const auto step = plan_.next(fold_rows_each * std::max<std::size_t>(last_rows_, 1));
     if (step.empty()) return;
     if (sync_ == DiskSync::full) db_.run("PRAGMA synchronous=NORMAL");
     transact([&] {

@@ -146,4 +146,17 @@ void load_rows(Connection& db, std::string_view prefix, std::span<const FoldPlan
   }
 }
 
+void write_meta(Statement& put, const JournalMeta& meta) {
+  const auto say = [&](const char* key, std::int64_t value) {
+    sqlite3_bind_text(put.get(), 1, key, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(put.get(), 2, value);
+    put.finish();
+  };
+  say("epoch", static_cast<std::int64_t>(meta.epoch));
+  say("next_revision", static_cast<std::int64_t>(meta.next_revision));
+  say("next_rid", static_cast<std::int64_t>(meta.next_rid));
+  say("last_wall_ms", meta.last_wall_ms);
+  say("clean_shutdown", meta.clean ? 1 : 0);
+}
+
 }  // namespace reeve::tasks::detail

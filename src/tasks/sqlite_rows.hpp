@@ -26,4 +26,7 @@ std::string column_text(sqlite3_stmt* s, int at);
 void load_rows(Connection& db, std::string_view prefix, std::span<const FoldPlan::Item> newer,
                JournalMeta& meta, const std::function<void(std::shared_ptr<RecordData>)>& record);
 
+/// `put` replaces one value of the table `meta`, by its key.
+void write_meta(Statement& put, const JournalMeta& meta);
+
 }  // namespace reeve::tasks::detail

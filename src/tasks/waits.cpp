@@ -16,10 +16,10 @@ RecordPtr Engine::wait_or_answer(std::string_view id, EntryPtr& entry, WaitQueue
   if (closed())
     throw TaskError(TaskErrc::closed, "the task store has been closed; nobody can wait for it");
   Stripe& stripe = stripe_of(id);
-  const auto at = stripe.map.find(id);
-  if (at == stripe.map.end() || is_expired(*at->second))
+  const auto at = stripe.places.find(id);
+  if (at == stripe.places.end() || is_expired(*at->entry))
     throw TaskError(TaskErrc::not_found, fmt::format("there is no task '{}' to wait for", id));
-  entry = at->second;
+  entry = at->entry;
   if (entry->visible && is_settled(entry->visible->state)) return entry->visible;
   if (!entry->awaited) stripe.waits.emplace(entry.get(), std::make_shared<WaitQueue>());
   entry->awaited = true;

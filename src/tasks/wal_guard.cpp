@@ -1,4 +1,4 @@
-// Holds a frame's header until its page comes, compares, and writes both at once.
+// Holds the frames of a commit, each header until its page comes, compares, and writes all at once.
 #include "tasks/wal_guard.hpp"
 
 #include <fmt/format.h>
@@ -18,6 +18,7 @@ constexpr int header_size = 24;      // of a frame
 constexpr int log_header_size = 32;  // of the log
 constexpr int page_size = 4096;      // of every file that this store makes; others pass unguarded
 constexpr int frame_size = header_size + page_size;
+constexpr std::size_t run_bytes = std::size_t{16} * frame_size;  // what is held at most
 constexpr int hashed_header = 8;  // the header's bytes that the checksum covers
 constexpr std::uint64_t sector = 512;
 
@@ -111,11 +112,18 @@ struct GuardedLog {
   sqlite3_file* real;
   std::uint64_t unsynced_end;  // of what was written since the last sync
   bool proven;                 // what is read from it is what the disk has, but for that
-  std::int64_t held_at;        // of the header that waits for its page; -1: none does
-  int refused;                 // the answer to the last header that went alone
-  unsigned char frame[frame_size];
+  int refused;                 // the answer to the last that was held
+  // Held: frames that follow one another, and at their end perhaps a header that waits for its
+  // page.
+  std::int64_t run_at;
+  std::size_t held;  // bytes
+  std::unique_ptr<unsigned char[]> run, old;
 
   const sqlite3_io_methods& io() const { return *real->pMethods; }
+  bool header_waits() const { return held % frame_size != 0; }
+  std::int64_t run_end() const { return run_at + static_cast<std::int64_t>(held); }
+  /// Whether the last frame is a commit: its header says how large the database then is.
+  bool ends_commit() const { return word_at(&run[held - frame_size + 4]) != 0; }
 
   /// Before anything is read: a process that was killed has not synced what it wrote, and after a
   /// sync that failed no later one makes durable what the kernel still shows. Written again, it is
@@ -136,55 +144,68 @@ struct GuardedLog {
     return SQLITE_OK;
   }
 
-  int write(const void* from, int size, sqlite3_int64 offset) {
+  int write(const void* from, std::size_t size, sqlite3_int64 offset) {
     if (!proven)
       if (const int rc = prove(); rc != SQLITE_OK) return rc;
-    unsynced_end = std::max(unsynced_end, static_cast<std::uint64_t>(offset + size));
-    return io().xWrite(real, from, size, offset);
+    unsynced_end = std::max(unsynced_end, static_cast<std::uint64_t>(offset) + size);
+    return io().xWrite(real, from, static_cast<int>(size), offset);
   }
   int sync(int flags) {
     const int rc = io().xSync(real, flags);
     if (rc == SQLITE_OK) unsynced_end = 0;
     return rc;
   }
-  /// Any other operation than the write of its page: then the header goes alone, to a page that is
-  /// there. That page must be on the disk before the header that says so.
+  int sync_before(std::int64_t at) {
+    return static_cast<std::uint64_t>(at) < unsynced_end ? sync(SQLITE_SYNC_NORMAL) : SQLITE_OK;
+  }
+
+  void hold(const void* from, std::size_t size) {
+    std::memcpy(&run[held], from, size);
+    held += size;
+  }
+  /// Before any other operation than the next write of a run.
   int let_go() {
-    if (held_at < 0) return SQLITE_OK;
-    const sqlite3_int64 at = std::exchange(held_at, -1);
-    refused = static_cast<std::uint64_t>(at) < unsynced_end ? sync(SQLITE_SYNC_NORMAL) : SQLITE_OK;
-    if (refused == SQLITE_OK) refused = write(frame, header_size, at);
+    if (held == 0) return SQLITE_OK;
+    const bool alone = header_waits();
+    const std::size_t whole = std::exchange(held, 0) - (alone ? header_size : 0);
+    refused = whole == 0 ? SQLITE_OK : write_frames(whole);
+    if (refused == SQLITE_OK && alone)
+      refused = write_header(&run[whole], run_at + static_cast<std::int64_t>(whole));
     return refused;
   }
-
-  int write_frame(const void* page) {
-    const sqlite3_int64 at = std::exchange(held_at, -1);
-    std::memcpy(frame + header_size, page, page_size);
+  /// Of a page that is there: it must be on the disk before the header that says so.
+  int write_header(const unsigned char* header, std::int64_t at) {
+    if (const int rc = sync_before(at); rc != SQLITE_OK) return rc;
+    return write(header, header_size, at);
+  }
+  int write_frames(std::size_t size) {
     // What the kernel shows and the disk may not have cannot be compared.
-    if (static_cast<std::uint64_t>(at) < unsynced_end)
-      if (const int rc = sync(SQLITE_SYNC_NORMAL); rc != SQLITE_OK) return rc;
-    std::array<unsigned char, frame_size> old;
-    const int rc = io().xRead(real, old.data(), frame_size, at);
+    if (const int rc = sync_before(run_at); rc != SQLITE_OK) return rc;
+    const int rc = io().xRead(real, old.get(), static_cast<int>(size), run_at);
     // Behind the file's end there will be zeros, which xRead has filled in.
     if (rc != SQLITE_OK && rc != SQLITE_IOERR_SHORT_READ) return rc;
-    if (const int broken = break_pair(old, at); broken != SQLITE_OK) return broken;
-    return write(frame, frame_size, at);
+    for (std::size_t i = 0; i < size; i += frame_size)
+      if (const int broken = break_pair(i); broken != SQLITE_OK) return broken;
+    return write(run.get(), size, run_at);
   }
 
-  int break_pair(std::array<unsigned char, frame_size>& old, sqlite3_int64 at) {
+  /// Of the frame that many bytes into the run.
+  int break_pair(std::size_t begin) {
     constexpr std::size_t hole = header_size - hashed_header;
+    const std::int64_t at = run_at + static_cast<std::int64_t>(begin);
+    unsigned char* const lies_there = &old[begin];
     // Headers without what the checksum leaves out.
     std::array<unsigned char, hashed_header + page_size> fresh, stale;
     auto pack = [](const unsigned char* from, auto& to) {
       std::memcpy(to.data(), from, hashed_header);
       std::memcpy(to.data() + hashed_header, from + hashed_header + hole, page_size);
     };
-    pack(frame, fresh);
-    pack(old.data(), stale);
+    pack(&run[begin], fresh);
+    pack(lies_there, stale);
     for (unsigned char filler = 0; may_pass_for(fresh, stale, static_cast<std::uint64_t>(at));) {
-      old.fill(++filler);
-      pack(old.data(), stale);
-      if (const int rc = write(old.data(), frame_size, at); rc != SQLITE_OK) return rc;
+      std::memset(lies_there, ++filler, frame_size);
+      pack(lies_there, stale);
+      if (const int rc = write(lies_there, frame_size, at); rc != SQLITE_OK) return rc;
       if (const int rc = sync(SQLITE_SYNC_NORMAL); rc != SQLITE_OK) return rc;
       guard->count_broken();
     }
@@ -217,6 +238,7 @@ int close_log(sqlite3_file* f) {
   const int held = log.let_go();
   const int rc = log.io().xClose(log.real);
   log.guard->closed(&log);
+  log.~GuardedLog();
   return held != SQLITE_OK ? held : rc;
 }
 int read_log(sqlite3_file* f, void* to, int size, sqlite3_int64 offset) {
@@ -224,13 +246,16 @@ int read_log(sqlite3_file* f, void* to, int size, sqlite3_int64 offset) {
 }
 int write_log(sqlite3_file* f, const void* from, int size, sqlite3_int64 offset) {
   GuardedLog& log = log_of(f);
-  if (log.held_at >= 0 && size == page_size && offset == log.held_at + header_size)
-    return log.write_frame(from);
-  if (const int rc = log.let_go(); rc != SQLITE_OK) return rc;
-  if (size != header_size || (offset - log_header_size) % frame_size != 0)
-    return log.write(from, size, offset);
-  std::memcpy(log.frame, from, header_size);
-  log.held_at = offset;
+  if (log.header_waits() && size == page_size && offset == log.run_end()) {
+    log.hold(from, page_size);
+    return log.ends_commit() || log.held == run_bytes ? log.let_go() : SQLITE_OK;
+  }
+  const bool header = size == header_size && (offset - log_header_size) % frame_size == 0;
+  if (!header || log.header_waits() || offset != log.run_end())
+    if (const int rc = log.let_go(); rc != SQLITE_OK) return rc;
+  if (!header) return log.write(from, static_cast<std::size_t>(size), offset);
+  if (log.held == 0) log.run_at = offset;
+  log.hold(from, header_size);
   log.refused = SQLITE_OK;
   return SQLITE_OK;
 }
@@ -279,18 +304,18 @@ int open_file(sqlite3_vfs* v, const char* name, sqlite3_file* f, int flags, int*
   int got = flags;
   int rc = real_of(v).xOpen(&real_of(v), name, real, flags, &got);
   if (out != nullptr) *out = got;
-  auto* log = new (f) GuardedLog;
-  log->base.pMethods = nullptr;
-  log->guard = &guard_of(v);
-  log->real = real;
-  log->unsynced_end = 0;
-  log->proven = false;
-  log->held_at = -1;
-  log->refused = SQLITE_OK;
+  auto run = std::unique_ptr<unsigned char[]>(new (std::nothrow) unsigned char[run_bytes]);
+  auto old = std::unique_ptr<unsigned char[]>(new (std::nothrow) unsigned char[run_bytes]);
+  auto* log = new (f) GuardedLog{{}, &guard_of(v), real, 0, false, SQLITE_OK, 0, 0, {}, {}};
+  if (rc == SQLITE_OK && (run == nullptr || old == nullptr)) rc = SQLITE_NOMEM;
+  log->run = std::move(run);
+  log->old = std::move(old);
   if (rc == SQLITE_OK && (got & SQLITE_OPEN_READONLY) == 0) rc = log->prove();
   // A full disk where even that takes space can be read. It comes before the first write then.
   if (rc != SQLITE_OK && (rc != SQLITE_FULL || real->pMethods == nullptr)) {
     if (real->pMethods != nullptr) real->pMethods->xClose(real);
+    log->~GuardedLog();
+    f->pMethods = nullptr;
     return rc;
   }
   log->base.pMethods = &log_methods;

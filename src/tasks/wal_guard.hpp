@@ -23,10 +23,11 @@ struct GuardedLog;
 /// compares each page with what it covers; where a torn mixture of both could pass for the new one,
 /// the old is overwritten and synced first.
 ///
-/// To compare, it holds each header until its page comes. SQLite also writes headers alone, last
-/// the one of the commit frame, where a transaction has overwritten its own pages in the log: such
-/// a header is held until the next operation on the log or `finish`, and no page of the log that it
-/// could vouch for is then unsynced.
+/// To compare, it holds each header until its page comes, and frames that follow one another until
+/// that of the commit or another operation on the log comes: what lies there is read at once, and
+/// they are written at once. SQLite also writes headers alone, last the one of the commit frame,
+/// where a transaction has overwritten its own pages in the log: such a header is held until the
+/// next operation or `finish`, and no page of the log that it could vouch for is then unsynced.
 ///
 /// What it compares with must be what the disk has: at each opening, before SQLite reads the log,
 /// all of it is written again and synced.
@@ -45,7 +46,7 @@ class WalGuard {
   WalGuard& operator=(const WalGuard&) = delete;
 
   const std::string& name() const noexcept { return name_; }
-  /// Writes the header that is held, if there is one. To be called from the connection's WAL hook:
+  /// Writes what is held. To be called from the connection's WAL hook:
   /// that comes after each commit and before anybody is told of it. Returns an SQLite code; not
   /// SQLITE_OK also if the header went before and was refused, where SQLite did not listen.
   int finish();

@@ -1,7 +1,13 @@
 // A coroutine that is woken by another thread may end its context before the waker has returned.
 #include <reeve/async/parking_spot.hpp>
 
+#include <array>
 #include <atomic>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <functional>
 #include <thread>
 
 #include "tests/support/pch.hpp"
@@ -44,6 +50,70 @@ TEST(ParkingSpotThreads, a_context_ends_as_soon_as_its_coroutine_was_woken) {
   turn.store(rounds);
   waker.join();
   EXPECT_EQ(ended, rounds);
+}
+
+asio::awaitable<void> sleep_and_note(ParkingSpot& spot, std::atomic<int>& woken) {
+  co_await spot.park();
+  ++woken;
+}
+
+/// Lets three coroutines sleep on `executor` and wakes them from a handler of `waker`, by
+/// `unpark_when_returning`; `run` drives both.
+void wake_three(const asio::any_io_executor& executor, const asio::any_io_executor& waker,
+                const std::function<void()>& run) {
+  std::array<ParkingSpot, 3> spots;
+  std::atomic<int> woken{0}, at_return{-1};
+  for (ParkingSpot& spot : spots)
+    asio::co_spawn(executor, sleep_and_note(spot, woken), asio::detached);
+  asio::post(waker, [&] {
+    for (ParkingSpot& spot : spots) spot.unpark_when_returning();
+    for (ParkingSpot& spot : spots) spot.unpark_when_returning();  // only the first call counts
+    at_return = woken.load();
+  });
+  run();
+  EXPECT_EQ(woken.load(), 3);
+  if (executor == waker) {
+    EXPECT_EQ(at_return.load(), 0) << "nobody runs inside of whoever wakes";
+  }
+}
+
+TEST(ParkingSpotTest, ManyAreWokenWhenTheirWakerReturns) {
+  asio::io_context context;
+  wake_three(context.get_executor(), context.get_executor(), [&] { context.run(); });
+}
+
+TEST(ParkingSpotTest, ManyAreWokenOnTheirStrand) {
+  asio::io_context context;
+  const asio::any_io_executor strand = asio::make_strand(context);
+  wake_three(strand, context.get_executor(), [&] { context.run(); });
+  context.restart();
+  wake_three(strand, strand, [&] { context.run(); });
+}
+
+TEST(ParkingSpotTest, ManyAreWokenOnAThreadPool) {
+  asio::thread_pool pool(1);
+  wake_three(pool.get_executor(), pool.get_executor(), [&] { pool.join(); });
+}
+
+TEST(ParkingSpotTest, ManyAreWokenFromAnotherContext) {
+  asio::io_context theirs, ours;
+  wake_three(theirs.get_executor(), ours.get_executor(), [&] {
+    theirs.poll();
+    ours.run();
+    theirs.run();
+  });
+}
+
+TEST(ParkingSpotTest, AWokenCoroutineThatNeverRanIsDestroyedWithItsContext) {
+  std::atomic<int> woken{0};
+  std::array<ParkingSpot, 1> spots;
+  {
+    asio::io_context context;
+    asio::co_spawn(context, sleep_and_note(spots[0], woken), asio::detached);
+    context.poll();
+    spots[0].unpark();
+  }
+  EXPECT_EQ(woken.load(), 0);
 }
 
 }  // namespace

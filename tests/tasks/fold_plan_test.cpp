@@ -144,7 +144,8 @@ RC_GTEST_PROP(FoldPlanTest, AfterEveryStepALoadFindsTheNewestVersionOfEveryRow, 
     if (file.recent.empty()) seq = 0;  // as SQLite counts
     file.recent.push_back({++seq, {{rid, entry}}});
     plan.appended(seq, 40);
-    plan.said(rid, entry);
+    RecentEntry word = entry;
+    plan.said(rid, word);
     RC_ASSERT(file.loaded() == truth);
   }
   for (const auto& item : plan.rest()) file.write(item);
@@ -156,7 +157,8 @@ TEST(FoldPlanTest, APassEndsAndLeavesNothing) {
   FoldPlan plan(1);
   for (std::int64_t seq = 1; seq <= 100; ++seq) {
     plan.appended(seq, 10);
-    plan.said(static_cast<std::uint64_t>(seq % 10), RecentEntry());
+    RecentEntry nothing;
+    plan.said(static_cast<std::uint64_t>(seq % 10), nothing);
   }
   std::int64_t erased = 0;
   int steps = 0;
@@ -179,7 +181,13 @@ TEST(FoldPlanTest, AFailedTransactionMakesItsRowsSuspect) {
   for (const auto& item : plan.rest()) EXPECT_EQ(item.entry.kind, Kind::in_table);
   auto data = std::make_shared<const RecordData>(record(6));
   plan.appended(1, 10);
-  plan.said(6, RecentEntry{Kind::row, false, data});
+  RecentEntry word{Kind::row, false, data};
+  plan.said(6, word);
+  EXPECT_EQ(word.data, nullptr) << "nothing was said before";
+  RecentEntry again{Kind::row, false, nullptr};
+  plan.said(6, again);
+  EXPECT_EQ(again.data, data) << "whoever made it destroys it";
+  plan.said(6, again);
   plan.suspect(6);
   EXPECT_EQ(plan.rest().back().entry.data, data) << "an acknowledged version is still to be folded";
 }

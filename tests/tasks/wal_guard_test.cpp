@@ -151,12 +151,15 @@ class GuardedFile {
   }
   ~GuardedFile() { file()->pMethods->xClose(file()); }
 
-  void write_frame(const Bytes& page, unsigned char salt) {
+  /// `commit`: the size of the database, where the frame ends a commit. Returns the last answer.
+  int write_frame(const Bytes& page, unsigned char salt, int number = 0,
+                  std::uint32_t commit = 25) {
     Bytes header(24, salt);
     put_number(header, 0, 12);
-    put_number(header, 1, 25);
-    EXPECT_EQ(file()->pMethods->xWrite(file(), header.data(), 24, 32), SQLITE_OK);
-    EXPECT_EQ(file()->pMethods->xWrite(file(), page.data(), page_size, 56), SQLITE_OK);
+    put_number(header, 1, commit);
+    const sqlite3_int64 at = 32 + number * static_cast<sqlite3_int64>(24 + page_size);
+    const int rc = file()->pMethods->xWrite(file(), header.data(), 24, at);
+    return rc != SQLITE_OK ? rc : file()->pMethods->xWrite(file(), page.data(), page_size, at + 24);
   }
   void write_header() {
     const Bytes header(24, 'h');
@@ -264,6 +267,85 @@ TEST(WalGuardTest, WhatAKilledProcessLeftIsOnTheDiskBeforeItIsRead) {
   EXPECT_EQ(disk.ops()[2].kind, DiskOp::Kind::sync);
   log.write_frame(free_list({0, 2, 8, 24}), 2);
   EXPECT_EQ(disk.op_count(), 4u);
+}
+
+constexpr std::size_t frame_bytes = 24 + page_size;
+
+TEST(WalGuardTest, TheFramesOfACommitAreOneWrite) {
+  Disk disk("joined");
+  GuardedFile log(disk);
+  EXPECT_EQ(log.write_frame(older, 1, 0, 0), SQLITE_OK);
+  EXPECT_EQ(log.write_frame(zeros, 1, 1, 0), SQLITE_OK);
+  EXPECT_EQ(disk.op_count(), 0u);
+  EXPECT_EQ(log.write_frame(newer, 1, 2, 25), SQLITE_OK);
+  ASSERT_EQ(disk.op_count(), 1u) << "the last frame of the commit brings all";
+  const DiskOp& op = disk.ops()[0];
+  EXPECT_EQ(op.offset, 32u);
+  ASSERT_EQ(op.bytes.size(), 3 * frame_bytes);
+  const std::array<const Bytes*, 3> pages{&older, &zeros, &newer};
+  for (std::size_t i = 0; i < pages.size(); ++i) {
+    const auto begin = op.bytes.begin() + static_cast<std::ptrdiff_t>(i * frame_bytes);
+    EXPECT_TRUE(std::equal(pages[i]->begin(), pages[i]->end(), begin + 24)) << i;
+    EXPECT_EQ(begin[8], 1) << "its header";
+  }
+}
+
+TEST(WalGuardTest, APairIsOverwrittenWhereverItIsInACommit) {
+  Disk disk("inside");
+  GuardedFile log(disk);
+  for (int i = 0; i < 3; ++i) log.write_frame(older, 1, i, i == 2 ? 25 : 0);
+  log.sync();
+  const std::size_t before = disk.op_count();
+  for (int i = 0; i < 3; ++i) log.write_frame(i == 1 ? newer : older, 2, i, i == 2 ? 25 : 0);
+  EXPECT_EQ(log.broken(), 1u);
+  ASSERT_EQ(disk.op_count(), before + 3);
+  EXPECT_EQ(disk.ops()[before].offset, 32 + frame_bytes);
+  EXPECT_EQ(disk.ops()[before].bytes.size(), frame_bytes);
+  EXPECT_EQ(disk.ops()[before + 1].kind, DiskOp::Kind::sync);
+  EXPECT_EQ(disk.ops()[before + 2].bytes.size(), 3 * frame_bytes);
+}
+
+TEST(WalGuardTest, NoFrameIsHeldAcrossAnotherOperationOrAGap) {
+  Disk disk("gap");
+  GuardedFile log(disk);
+  log.write_frame(older, 1, 0, 0);
+  EXPECT_EQ(log.ask_size(), SQLITE_OK);
+  EXPECT_EQ(disk.op_count(), 1u);
+  log.write_frame(older, 1, 1, 0);
+  log.write_frame(older, 1, 5, 0);
+  EXPECT_EQ(disk.op_count(), 2u) << "the first of two that do not follow one another";
+  log.write_header();
+  EXPECT_EQ(disk.op_count(), 3u);
+  EXPECT_EQ(log.finish(), SQLITE_OK);
+  ASSERT_EQ(disk.op_count(), 5u);
+  EXPECT_EQ(disk.ops()[3].kind, DiskOp::Kind::sync) << "the header's page may not be on the disk";
+}
+
+TEST(WalGuardTest, AsManyFramesAreHeldAsFitIntoTheBuffer) {
+  Disk disk("many");
+  GuardedFile log(disk);
+  for (int i = 0; i < 20; ++i) log.write_frame(older, 1, i, 0);
+  ASSERT_EQ(disk.op_count(), 1u);
+  EXPECT_EQ(disk.ops()[0].bytes.size(), 16 * frame_bytes);
+  log.write_frame(older, 1, 20, 25);
+  ASSERT_EQ(disk.op_count(), 2u);
+  EXPECT_EQ(disk.ops()[1].offset, 32 + 16 * frame_bytes);
+  EXPECT_EQ(disk.ops()[1].bytes.size(), 5 * frame_bytes);
+}
+
+TEST(WalGuardTest, ACommitThatIsRefusedIsToldToWhoeverWritesItsLastFrame) {
+  Disk disk("full");
+  GuardedFile log(disk);
+  disk.fail_writes(true);
+  EXPECT_EQ(log.write_frame(older, 1, 0, 0), SQLITE_OK);
+  EXPECT_NE(log.write_frame(older, 1, 1, 25), SQLITE_OK);
+  disk.fail_writes(false);
+  EXPECT_EQ(log.write_frame(older, 1, 0, 0), SQLITE_OK);
+  EXPECT_EQ(log.write_frame(older, 1, 1, 25), SQLITE_OK);
+  EXPECT_EQ(log.finish(), SQLITE_OK);
+  ASSERT_EQ(disk.op_count(), 2u);
+  EXPECT_EQ(disk.ops()[0].kind, DiskOp::Kind::sync) << "what was refused may be there in part";
+  EXPECT_EQ(disk.ops()[1].bytes.size(), 2 * frame_bytes);
 }
 
 TEST(WalGuardTest, NoHeaderIsHeldWhenACommitHasEnded) {

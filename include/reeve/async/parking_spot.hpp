@@ -47,13 +47,17 @@ class ParkingSpot {
   bool cancelled() const noexcept { return cancelled_; }
 
   /// Wakes the coroutine that sleeps here, or the next one to come. Only the first call counts.
-  void unpark() noexcept;
+  void unpark() noexcept { wake(false); }
+  /// The same as the last thing that a handler does which wakes many: they are queued when it
+  /// returns, behind one lock instead of one each.
+  void unpark_when_returning() noexcept { wake(true); }
 
  private:
   friend class ParkingService;
   enum class State { empty, parked, woken };
 
   void store(Handler handler, CancelHook* hook);
+  void wake(bool later) noexcept;
   void cancel(CancelHook* hook) noexcept;
 
   std::atomic<State> state_{State::empty};
