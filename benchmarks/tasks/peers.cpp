@@ -136,7 +136,8 @@ Rate Redis::set(int connections, int ids, double seconds) {
     asio::co_spawn(context, client(port_, i, ids, &meter), asio::detached);
   context.run();
   Rate rate = meter.rate();
-  rate.cpu_us += (cpu_seconds_of(pid_) - server_before) * 1e6 / static_cast<double>(meter.count());
+  const auto acks = static_cast<double>(meter.count());
+  if (acks > 0) rate.cpu_us += (cpu_seconds_of(pid_) - server_before) * 1e6 / acks;
   return rate;
 }
 

@@ -240,7 +240,7 @@ bool is_plain(const boost::asio::any_io_executor& home) {
 
 /// Wakes those who wait, with one post for each context: a post for each of them would make this
 /// thread and theirs fight for the same lock, once per answer. Who waits on a strand is woken
-/// there. What is no longer needed goes along, to be destroyed on the thread that made it.
+/// there. What is no longer needed goes along, to be destroyed on a writers' thread.
 void Engine::announce(std::vector<TicketPtr> durable, std::vector<RecordPtr> replaced) {
   struct Group {
     const void* context;  // only compared: it may be gone at any time

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "tasks/recycled.hpp"
+
 namespace reeve::tasks::detail {
 namespace {
 
@@ -140,7 +142,7 @@ Engine::Removed Engine::remove(Stripe& stripe, const EntryPtr& entry) {
 }
 
 TicketPtr Engine::enqueue(const EntryPtr& entry, const RecordPtr& data, bool transition) {
-  auto ticket = std::make_shared<Ticket>();
+  auto ticket = make_recycled<Ticket>();
   ticket->entry = entry;
   ticket->data = data;
   ticket->transition = transition;
@@ -278,7 +280,7 @@ bool Engine::post_progress(std::string_view id, double percent, const UpdateOpti
     hub_.note(entry, now, false);
     return true;
   }
-  auto next = std::make_shared<RecordData>(now);
+  auto next = make_recycled<RecordData>(now);
   advance(*next);
   Submitted ignored;
   stage(entry, std::move(next), false, Durability::relaxed, ignored);

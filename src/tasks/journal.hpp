@@ -32,8 +32,8 @@ class Journal {
   virtual JournalMeta load(const std::function<void(std::shared_ptr<RecordData>)>& record) = 0;
   /// Durable when it returns. Throws TaskError(storage_full, io_error).
   virtual void commit(std::span<const JournalRow> rows, const JournalMeta* meta) = 0;
-  /// Versions that the last commit has replaced, to be destroyed where they were made: memory that
-  /// another thread gives back is slow to get again.
+  /// Versions that the last commit has replaced, to be destroyed on a writers' thread: memory that
+  /// another one gives back is slow to get again.
   virtual std::vector<std::shared_ptr<const RecordData>> take_replaced() = 0;
   /// What can wait until the writers have their answers: folding the log, the reserve. `idle`: no
   /// writer waits for the next commit.

@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "tasks/json_text.hpp"
+#include "tasks/recycled.hpp"
 
 namespace reeve::tasks {
 
@@ -158,7 +159,7 @@ Decision add_body(Decision d, std::string_view id, const RecordData* current, co
 Decision make_new(std::string_view id, const Command& c, std::int64_t now_ms,
                   const RetentionMs& retention) {
   Decision d;
-  d.next = std::make_shared<RecordData>();
+  d.next = make_recycled<RecordData>();
   d.transition = true;
   RecordData& r = *d.next;
   r.id = std::make_shared<const std::string>(id);
@@ -228,7 +229,7 @@ Decision change(std::string_view id, const RecordData& current, const Command& c
     default:
       break;
   }
-  d.next = std::make_shared<RecordData>(current);
+  d.next = make_recycled<RecordData>(current);
   d.next->updated_ms = std::max(now_ms, current.updated_ms);
   if (current.outcome && !current.outcome->result.empty()) d.next->had_result = true;
   d.transition = verdict != Verdict::same_state;

@@ -18,7 +18,7 @@ constexpr int header_size = 24;      // of a frame
 constexpr int log_header_size = 32;  // of the log
 constexpr int page_size = 4096;      // of every file that this store makes; others pass unguarded
 constexpr int frame_size = header_size + page_size;
-constexpr std::size_t run_bytes = std::size_t{16} * frame_size;  // what is held at most
+constexpr std::size_t run_bytes = 16 * std::size_t{frame_size};  // what is held at most
 constexpr int hashed_header = 8;  // the header's bytes that the checksum covers
 constexpr std::uint64_t sector = 512;
 
@@ -116,8 +116,8 @@ struct GuardedLog {
   // Held: frames that follow one another, and at their end perhaps a header that waits for its
   // page.
   std::int64_t run_at;
-  std::size_t held;  // bytes
-  std::unique_ptr<unsigned char[]> run, old;
+  std::size_t held;          // bytes
+  unsigned char *run, *old;  // the guard's: what is held, and what lies where it will be written
 
   const sqlite3_io_methods& io() const { return *real->pMethods; }
   bool header_waits() const { return held % frame_size != 0; }
@@ -181,12 +181,12 @@ struct GuardedLog {
   int write_frames(std::size_t size) {
     // What the kernel shows and the disk may not have cannot be compared.
     if (const int rc = sync_before(run_at); rc != SQLITE_OK) return rc;
-    const int rc = io().xRead(real, old.get(), static_cast<int>(size), run_at);
+    const int rc = io().xRead(real, old, static_cast<int>(size), run_at);
     // Behind the file's end there will be zeros, which xRead has filled in.
     if (rc != SQLITE_OK && rc != SQLITE_IOERR_SHORT_READ) return rc;
     for (std::size_t i = 0; i < size; i += frame_size)
       if (const int broken = break_pair(i); broken != SQLITE_OK) return broken;
-    return write(run.get(), size, run_at);
+    return write(run, size, run_at);
   }
 
   /// Of the frame that many bytes into the run.
@@ -225,11 +225,13 @@ sqlite3_vfs& real_of(sqlite3_vfs* v) {
   return *guard_of(v).around();
 }
 
-/// Writes what is held, then asks the real file.
+/// Writes what is held, then asks the real file. A refusal is no full disk to SQLite: to one that
+/// comes from a read it would answer with the end of one statement, and commit the rest of a
+/// transaction that has lost frames of its log. After this one it rolls back all of it.
 template <class Method, class... Args>
 int pass(sqlite3_file* f, Method method, Args... args) {
   GuardedLog& log = log_of(f);
-  if (const int rc = log.let_go(); rc != SQLITE_OK) return rc;
+  if (log.let_go() != SQLITE_OK) return SQLITE_IOERR_WRITE;
   return (log.io().*method)(log.real, args...);
 }
 
@@ -238,7 +240,6 @@ int close_log(sqlite3_file* f) {
   const int held = log.let_go();
   const int rc = log.io().xClose(log.real);
   log.guard->closed(&log);
-  log.~GuardedLog();
   return held != SQLITE_OK ? held : rc;
 }
 int read_log(sqlite3_file* f, void* to, int size, sqlite3_int64 offset) {
@@ -304,18 +305,13 @@ int open_file(sqlite3_vfs* v, const char* name, sqlite3_file* f, int flags, int*
   int got = flags;
   int rc = real_of(v).xOpen(&real_of(v), name, real, flags, &got);
   if (out != nullptr) *out = got;
-  auto run = std::unique_ptr<unsigned char[]>(new (std::nothrow) unsigned char[run_bytes]);
-  auto old = std::unique_ptr<unsigned char[]>(new (std::nothrow) unsigned char[run_bytes]);
-  auto* log = new (f) GuardedLog{{}, &guard_of(v), real, 0, false, SQLITE_OK, 0, 0, {}, {}};
-  if (rc == SQLITE_OK && (run == nullptr || old == nullptr)) rc = SQLITE_NOMEM;
-  log->run = std::move(run);
-  log->old = std::move(old);
+  WalGuard& guard = guard_of(v);
+  auto* log = new (f) GuardedLog{
+      {}, &guard, real, 0, false, SQLITE_OK, 0, 0, guard.buffer(), guard.buffer() + run_bytes};
   if (rc == SQLITE_OK && (got & SQLITE_OPEN_READONLY) == 0) rc = log->prove();
   // A full disk where even that takes space can be read. It comes before the first write then.
   if (rc != SQLITE_OK && (rc != SQLITE_FULL || real->pMethods == nullptr)) {
     if (real->pMethods != nullptr) real->pMethods->xClose(real);
-    log->~GuardedLog();
-    f->pMethods = nullptr;
     return rc;
   }
   log->base.pMethods = &log_methods;
@@ -336,6 +332,7 @@ WalGuard::WalGuard(const std::string& around_name) : name_(around_name) {
   sqlite3_vfs* real = sqlite3_vfs_find(name_.empty() ? nullptr : name_.c_str());
   if (real == nullptr) return;  // SQLite will say so
   name_ = fmt::format("reeve-wal-guard-{}", static_cast<const void*>(this));
+  buffer_.resize(2 * run_bytes);
   vfs_ = std::make_unique<sqlite3_vfs>();
   vfs_->iVersion = 1;
   vfs_->szOsFile = file_offset + real->szOsFile;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 struct sqlite3_vfs;
 
@@ -55,6 +56,7 @@ class WalGuard {
 
   // Called by the VFS.
   sqlite3_vfs* around() const noexcept { return around_; }
+  unsigned char* buffer() noexcept { return buffer_.data(); }
   void count_broken() noexcept { ++broken_; }
   void opened(GuardedLog* log) noexcept { log_ = log; }
   void closed(const GuardedLog* log) noexcept {
@@ -65,7 +67,8 @@ class WalGuard {
   std::string name_;
   std::unique_ptr<sqlite3_vfs> vfs_;
   sqlite3_vfs* around_ = nullptr;
-  GuardedLog* log_ = nullptr;  // that is open
+  GuardedLog* log_ = nullptr;          // that is open
+  std::vector<unsigned char> buffer_;  // of that log
   std::uint64_t broken_ = 0;
 };
 

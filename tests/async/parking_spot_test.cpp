@@ -82,6 +82,29 @@ TEST(ParkingSpotTest, ManyAreWokenWhenTheirWakerReturns) {
   wake_three(context.get_executor(), context.get_executor(), [&] { context.run(); });
 }
 
+/// How many of three sleepers ran before what their waker posted after waking them.
+int woken_before_a_later_post(void (ParkingSpot::*wake)()) {
+  asio::io_context context;
+  std::array<ParkingSpot, 3> spots;
+  std::atomic<int> woken{0};
+  int before = -1;
+  for (ParkingSpot& spot : spots)
+    asio::co_spawn(context, sleep_and_note(spot, woken), asio::detached);
+  asio::post(context, [&] {
+    for (ParkingSpot& spot : spots) (spot.*wake)();
+    asio::post(context, [&] { before = woken.load(); });
+  });
+  context.run();
+  EXPECT_EQ(woken.load(), 3);
+  return before;
+}
+
+// What shows that they do not go through the context's queue, and its lock, one by one.
+TEST(ParkingSpotTest, ThoseWokenOnReturnAreQueuedTogether) {
+  EXPECT_EQ(woken_before_a_later_post(&ParkingSpot::unpark), 3);
+  EXPECT_EQ(woken_before_a_later_post(&ParkingSpot::unpark_when_returning), 0);
+}
+
 TEST(ParkingSpotTest, ManyAreWokenOnTheirStrand) {
   asio::io_context context;
   const asio::any_io_executor strand = asio::make_strand(context);
@@ -104,16 +127,33 @@ TEST(ParkingSpotTest, ManyAreWokenFromAnotherContext) {
   });
 }
 
+struct CountsItsEnd {
+  explicit CountsItsEnd(int& n) : ended(n) {}
+  ~CountsItsEnd() { ++ended; }
+  int& ended;
+};
+
+asio::awaitable<void> sleep_with(ParkingSpot& spot, int& ended, std::atomic<int>& woken) {
+  const CountsItsEnd local(ended);
+  co_await spot.park();
+  ++woken;
+}
+
 TEST(ParkingSpotTest, AWokenCoroutineThatNeverRanIsDestroyedWithItsContext) {
-  std::atomic<int> woken{0};
-  std::array<ParkingSpot, 1> spots;
-  {
-    asio::io_context context;
-    asio::co_spawn(context, sleep_and_note(spots[0], woken), asio::detached);
-    context.poll();
-    spots[0].unpark();
+  for (const bool together : {false, true}) {
+    std::atomic<int> woken{0};
+    int ended = 0;
+    ParkingSpot spot;
+    {
+      asio::io_context context;
+      asio::co_spawn(context, sleep_with(spot, ended, woken), asio::detached);
+      context.poll();
+      together ? spot.unpark_when_returning() : spot.unpark();
+      EXPECT_EQ(ended, 0);
+    }
+    EXPECT_EQ(ended, 1);
+    EXPECT_EQ(woken.load(), 0);
   }
-  EXPECT_EQ(woken.load(), 0);
 }
 
 }  // namespace

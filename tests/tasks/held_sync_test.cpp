@@ -3,7 +3,9 @@
 #include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_future.hpp>
+#include <filesystem>
 #include <future>
+#include <map>
 #include <reeve/tasks/tracking.hpp>
 #include <thread>
 
@@ -63,6 +65,50 @@ class HeldSyncTest : public ::testing::Test {
   testing::Disk disk_{"held sync"};
   boost::asio::io_context context_;
 };
+
+TEST_F(HeldSyncTest, OfABatchThatAFullDiskRefusesTheDeletionsAreDone) {
+  testing::TempDir dir;
+  StoreConfig c = config();
+  c.path = dir.file("tasks.db");
+  c.reserve = ByteSize{4096};
+  const std::string reserve = c.path + "-reserve";  // a real file
+  {
+    TaskStore store(context_.get_executor(), c);
+    run(context_, store.create_task("old"));
+    ASSERT_TRUE(std::filesystem::exists(reserve));
+    disk_.hold_syncs(true);
+    spawn(store.create_task("first"));
+    poll_until_held();
+    // One batch: a new task, a deletion, another new task.
+    std::map<std::string, std::optional<TaskErrc>> answers;
+    const auto note = [&](const char* what) {
+      return [&answers, what](std::exception_ptr e, auto&&...) {
+        answers[what] = e ? testing::code_of([&] { std::rethrow_exception(e); }) : std::nullopt;
+      };
+    };
+    Fields large;
+    large.set("pad", std::string(20'000, 'x'));
+    boost::asio::co_spawn(context_, store.create_task("a", large), note("a"));
+    boost::asio::co_spawn(context_, store.delete_task_status("old"), note("old"));
+    boost::asio::co_spawn(context_, store.create_task("b", large), note("b"));
+    poll();
+    disk_.full_while([reserve] { return std::filesystem::exists(reserve); });
+    disk_.hold_syncs(false);
+    context_.restart();
+    context_.run();
+    ASSERT_EQ(answers.size(), 3u);
+    EXPECT_EQ(answers["a"], TaskErrc::storage_full);
+    EXPECT_EQ(answers["b"], TaskErrc::storage_full);
+    EXPECT_EQ(answers["old"], std::nullopt);
+    EXPECT_FALSE(store.get_task_status("old"));
+    EXPECT_FALSE(store.get_task_status("a"));
+    EXPECT_TRUE(store.get_task_status("first"));
+  }
+  disk_.full_while(nullptr);
+  TaskStore store(context_.get_executor(), c);
+  EXPECT_EQ(store.counts().total(), 1u);
+  EXPECT_TRUE(store.get_task_status("first"));
+}
 
 TEST_F(HeldSyncTest, CancellingTrackedWorkDuringItsStartIsRecorded) {
   for (const bool created : {true, false}) {

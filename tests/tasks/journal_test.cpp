@@ -110,6 +110,54 @@ TEST(JournalTest, ABatchIsRefusedWhoseLastHeaderCannotBeWritten) {
   EXPECT_EQ(found_in(disk.contents()), (Revisions{{6, 16}}));
 }
 
+// The pages that do not fit into the cache go to the log before the commit, and some come back.
+TEST(JournalTest, ABatchLargerThanTheCacheIsWholeOrNotThereWhicheverWriteIsRefused) {
+  std::size_t writes = 0;
+  {
+    Disk disk("counted");
+    const auto journal = open_sqlite_journal(config(disk));
+    load(*journal);
+    const auto before = disk.op_count();
+    journal->commit(larger_than_the_cache, nullptr);
+    for (std::size_t i = before; i < disk.op_count(); ++i)
+      writes += disk.ops()[i].kind == DiskOp::Kind::write;
+  }
+  ASSERT_GT(writes, 100u);
+  for (const bool full : {false, true})
+    for (const std::size_t k :
+         {std::size_t{0}, std::size_t{1}, writes / 3, writes - 3, writes - 1}) {
+      Disk disk("refused");
+      const auto journal = open_sqlite_journal(config(disk));
+      load(*journal);
+      std::size_t left = k;
+      if (full)
+        disk.full_while([&left] { return left == 0 || left-- == 0; });
+      else
+        disk.fail_writes_after(k);
+      EXPECT_TRUE(code_of([&] { journal->commit(larger_than_the_cache, nullptr); })) << k;
+      disk.full_while(nullptr);
+      disk.fail_writes_after(SIZE_MAX);
+      EXPECT_EQ(found_in(disk.contents()), Revisions()) << k;
+      journal->commit(std::vector{row(6, 16, 10)}, nullptr);
+      EXPECT_EQ(left_on(disk), (Revisions{{6, 16}})) << k;
+    }
+}
+
+TEST(JournalTest, WhatACommitReplacedComesBackOnce) {
+  Disk disk("replaced");
+  const auto journal = open_sqlite_journal(config(disk));
+  load(*journal);
+  const std::vector first{row(1, 11, 10), row(2, 12, 10)}, second{row(1, 13, 10), row(2, 14, 10)};
+  journal->commit(first, nullptr);
+  EXPECT_TRUE(journal->take_replaced().empty());
+  disk.fail_syncs(true);
+  EXPECT_EQ(code_of([&] { journal->commit(second, nullptr); }), TaskErrc::io_error);
+  disk.fail_syncs(false);
+  journal->commit(second, nullptr);
+  EXPECT_EQ(journal->take_replaced().size(), 2u);
+  EXPECT_TRUE(journal->take_replaced().empty());
+}
+
 /// As the committer does it: what a failed batch may have left is written again.
 class Writer {
  public:
