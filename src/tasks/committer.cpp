@@ -291,10 +291,10 @@ void Engine::settle(Batch& batch, bool erases_only) {
   auto durable = std::move(batch.tickets);
   batch.tickets.clear();
   if (erases_only) {
-    const auto others = std::stable_partition(
-        durable.begin(), durable.end(), [](const TicketPtr& t) { return t->entry && !t->data; });
-    batch.tickets.assign(others, durable.end());
-    durable.erase(others, durable.end());
+    std::vector<TicketPtr> erased;
+    for (TicketPtr& t : durable)
+      (t->entry && !t->data ? erased : batch.tickets).push_back(std::move(t));
+    durable = std::move(erased);
     std::erase_if(batch.rows, [](const JournalRow& r) { return !r.data; });
     batch.erases.clear();
   }

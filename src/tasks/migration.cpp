@@ -42,6 +42,11 @@ void transact(Connection& db, Work work) {
   throw TaskError(TaskErrc::bad_format, what);
 }
 
+bool is_empty(Connection& db) {
+  return db.number("PRAGMA application_id") == 0 && db.number("PRAGMA user_version") == 0 &&
+         db.number("SELECT count(*) FROM sqlite_master") == 0;
+}
+
 }  // namespace
 
 std::span<const MigrationStep> migration_steps() noexcept {
@@ -51,21 +56,10 @@ std::span<const MigrationStep> migration_steps() noexcept {
   return steps;
 }
 
-void bring_up_to_date(Connection& db, const std::string& path, std::span<const MigrationStep> steps,
-                      int target) {
+void check_owner(Connection& db, const std::string& path, int target) {
+  if (is_empty(db)) return;
   const auto id = db.number("PRAGMA application_id");
   const auto version = db.number("PRAGMA user_version");
-  const auto set_version = [&db](int to) {
-    db.run(fmt::format("PRAGMA user_version={}", to).c_str());
-  };
-  if (id == 0 && version == 0 && db.number("SELECT count(*) FROM sqlite_master") == 0) {
-    transact(db, [&] {
-      db.run(schema);
-      db.run(fmt::format("PRAGMA application_id={}", application_id).c_str());
-      set_version(schema_version);
-    });
-    return;
-  }
   if (id != application_id)
     refuse(
         fmt::format("'{}' is a SQLite file of another program (application id {:#x}); "
@@ -76,6 +70,23 @@ void bring_up_to_date(Connection& db, const std::string& path, std::span<const M
         fmt::format("'{}' has schema version {}, written by a newer release; this one "
                     "reads up to {}. Update the program or give it another file",
                     path, version, target));
+}
+
+void bring_up_to_date(Connection& db, const std::string& path, std::span<const MigrationStep> steps,
+                      int target) {
+  check_owner(db, path, target);
+  const auto set_version = [&db](int to) {
+    db.run(fmt::format("PRAGMA user_version={}", to).c_str());
+  };
+  if (is_empty(db)) {
+    transact(db, [&] {
+      db.run(schema);
+      db.run(fmt::format("PRAGMA application_id={}", application_id).c_str());
+      set_version(schema_version);
+    });
+    return;
+  }
+  const auto version = db.number("PRAGMA user_version");
   if (version == target) return;
   transact(db, [&] {
     for (int at = static_cast<int>(version); at < target; ++at) {

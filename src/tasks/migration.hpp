@@ -20,6 +20,10 @@ inline constexpr int schema_version = 2;
 /// The steps of this release, in order. Version 1 is the first.
 std::span<const MigrationStep> migration_steps() noexcept;
 
+/// Refuses a file of another program and one of a newer release; changes nothing.
+/// Errors: TaskError: bad_format, locked, io_error.
+void check_owner(Connection& db, const std::string& path, int target = schema_version);
+
 /// Creates the schema in an empty file, brings an older one to `target`, refuses any other.
 ///
 /// Effect: all steps and the new version number in one transaction: a crash leaves the file as it

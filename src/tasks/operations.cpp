@@ -167,9 +167,25 @@ awaitable<TaskRecord> wait_limited(EnginePtr engine, std::string id,
   }
 }
 
+awaitable<void> all_durable(std::vector<TicketPtr> tickets) {
+  std::exception_ptr failure;
+  for (TicketPtr& ticket : tickets) {
+    try {
+      co_await durable(std::move(ticket));
+    } catch (const TaskError&) {
+      if (!failure) failure = std::current_exception();
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
 awaitable<std::size_t> cleanup(EnginePtr engine, std::chrono::milliseconds max_age) {
   constexpr std::size_t step = 1000;
-  const std::int64_t before = engine->now_ms() - std::max<std::int64_t>(0, max_age.count());
+  if (max_age.count() < 0)
+    throw TaskError(TaskErrc::invalid_argument,
+                    fmt::format("max_age is {} ms; give 0 (everything that has ended) or more",
+                                max_age.count()));
+  const std::int64_t before = engine->now_ms() - max_age.count();
   auto due = [before](const RecordData& r) {
     return is_settled(r.state) && r.finished_ms <= before;
   };
@@ -179,15 +195,15 @@ awaitable<std::size_t> cleanup(EnginePtr engine, std::chrono::milliseconds max_a
     const auto found = engine->settled_entries(after, step);
     if (found.empty()) co_return removed;
     after = found.back()->rid;
-    TicketPtr last;
+    std::vector<TicketPtr> tickets;
     for (const auto& entry : found) {
       const Submitted s = engine->submit_delete(*entry->id, false, due);
       if (!s.data) continue;
       ++removed;
-      if (s.ticket) last = s.ticket;
+      if (s.ticket) tickets.push_back(s.ticket);
     }
-    // Writes reach the disk in order: the last one's answer is everyone's, or an error.
-    if (last) co_await durable(std::move(last));
+    auto written = all_durable(std::move(tickets));
+    co_await std::move(written);
   }
 }
 

@@ -17,5 +17,8 @@ boost::asio::awaitable<TaskRecord> wait_limited(EnginePtr engine, std::string id
                                                 std::chrono::milliseconds timeout);
 boost::asio::awaitable<std::size_t> cleanup(EnginePtr engine, std::chrono::milliseconds max_age);
 boost::asio::awaitable<void> flush_all(EnginePtr engine);
+/// Until each is decided; then throws the first failure. An earlier one may fail where the last
+/// does not.
+boost::asio::awaitable<void> all_durable(std::vector<TicketPtr> tickets);
 
 }  // namespace reeve::tasks::detail

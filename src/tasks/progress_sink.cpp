@@ -20,6 +20,8 @@ std::uint32_t ProgressSink::attempt() const noexcept {
 void ProgressSink::State::report(double percent, std::string_view note) {
   const std::lock_guard lock(mutex);
   if (store == nullptr) return;
+  // The store would refuse them, and with them a better one that is held.
+  if (!(percent >= held.value_or(0) && percent <= 100)) return;
   held = percent;
   if (!note.empty()) held_note = note;
   if (std::chrono::steady_clock::now() - last < interval && percent < 100)

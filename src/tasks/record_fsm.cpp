@@ -23,9 +23,11 @@ std::string_view to_string(TaskErrc code) noexcept {
 namespace detail {
 namespace {
 
-constexpr std::array<std::string_view, 14> reserved_names{
-    "id",    "status", "state",      "attempt",    "revision",    "progress",   "result",
-    "error", "reason", "created_at", "updated_at", "finished_at", "expires_at", "retry_at"};
+// The last three are those of an exported line.
+constexpr std::array<std::string_view, 17> reserved_names{
+    "id",         "status",   "state",      "attempt",    "revision",          "progress",
+    "result",     "error",    "reason",     "created_at", "updated_at",        "finished_at",
+    "expires_at", "retry_at", "_body_hash", "_ttl_ms",    "_retry_after_crash"};
 
 Decision refuse(TaskErrc code, std::string what, const RecordData* current) {
   Decision d;

@@ -98,6 +98,12 @@ class SqliteJournal final : public Journal {
 void SqliteJournal::open() {
   if (vfs_.empty()) make_file(path_);
   db_.open(path_, guard_.name());
+  // Without shared memory beside the file, also while it is only looked at.
+  db_.run("PRAGMA locking_mode=EXCLUSIVE");
+  // A file that is refused is left as it is, its log too.
+  sqlite3_db_config(db_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  check_owner(db_, path_);
+  sqlite3_db_config(db_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
   configure();
   bring_up_to_date(db_, path_);
   prepare();
@@ -113,7 +119,6 @@ void SqliteJournal::reopen() {
 }
 
 void SqliteJournal::configure() {
-  db_.run("PRAGMA locking_mode=EXCLUSIVE");
   // The change to WAL itself goes through a rollback journal. EXTRA makes its removal durable: a
   // power cut that brought it back would undo the change, and the log with all its rows would be
   // ignored.

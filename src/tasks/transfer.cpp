@@ -8,6 +8,7 @@
 
 #include "tasks/engine.hpp"
 #include "tasks/json_text.hpp"
+#include "tasks/operations.hpp"
 
 namespace reeve::tasks {
 namespace {
@@ -46,13 +47,17 @@ T number(std::string_view text, int base = 10) {
       return std::from_chars(text.data(), end, value, base);
   }();
   if (parsed.ec != std::errc{} || parsed.ptr != end)
-    throw TaskError(TaskErrc::invalid_argument, fmt::format("{} is not a number in range", text));
+    throw TaskError(TaskErrc::invalid_argument,
+                    fmt::format("{} is not a number of its member's range; give it as "
+                                "export_jsonl writes it",
+                                text));
   return value;
 }
 
 std::string words(std::string_view text) {
   if (!text.starts_with('"'))
-    throw TaskError(TaskErrc::invalid_argument, fmt::format("{} is not a string", text));
+    throw TaskError(TaskErrc::invalid_argument,
+                    fmt::format("{} is not a string; put it in quotes", text));
   return detail::unquote(text);
 }
 
@@ -64,7 +69,10 @@ bool take(RecordData& r, detail::Outcome& outcome, const detail::JsonMember& m) 
   else if (n == "status") {
     const auto state = parse_state(words(m.value));
     if (!state)
-      throw TaskError(TaskErrc::invalid_argument, fmt::format("status {} is unknown", m.value));
+      throw TaskError(TaskErrc::invalid_argument,
+                      fmt::format("status {} is unknown; it may be pending, running, retry_wait, "
+                                  "cancelling, completed, failed, cancelled or interrupted",
+                                  m.value));
     r.state = *state;
   } else if (n == "attempt")
     r.attempt = number<std::uint32_t>(m.value);
@@ -116,6 +124,12 @@ void check_times(const RecordData& r) {
         fmt::format("expires_at is {}; it must be 0 to 100 years after finished_at", r.expires_ms));
 }
 
+void check_size(const char* what, std::size_t bytes, std::size_t most) {
+  if (bytes > most)
+    throw TaskError(TaskErrc::invalid_argument,
+                    fmt::format("{} has {} bytes; the most is {}", what, bytes, most));
+}
+
 std::shared_ptr<RecordData> read_line(const std::string& line) {
   auto r = std::make_shared<RecordData>();
   detail::Outcome outcome;
@@ -123,39 +137,63 @@ std::shared_ptr<RecordData> read_line(const std::string& line) {
   const Fields whole = Fields::parse(line);
   for (const auto& member : detail::members_of(whole.text()))
     if (!take(*r, outcome, member)) extra.set(member.name, Json::parse(member.value));
-  if (!r->id) throw TaskError(TaskErrc::invalid_argument, "the line has no id");
-  detail::check_id(*r->id);
-  if (!(r->progress >= 0 && r->progress <= 100) ||
-      (r->finished_ms != never_ms) != is_settled(r->state))
+  if (!r->id)
     throw TaskError(TaskErrc::invalid_argument,
-                    "progress is not 0 to 100, or finished_at does not fit the status");
+                    "the line has no id; every record has the member \"id\"");
+  detail::check_id(*r->id);
+  if (!(r->progress >= 0 && r->progress <= 100))
+    throw TaskError(TaskErrc::invalid_argument,
+                    fmt::format("progress is {}; it must be 0 to 100", r->progress));
+  if ((r->finished_ms != never_ms) != is_settled(r->state))
+    throw TaskError(TaskErrc::invalid_argument,
+                    fmt::format("a record that is {} {} finished_at", to_string(r->state),
+                                is_settled(r->state) ? "needs" : "has no"));
   check_times(*r);
-  if (extra.text().size() > detail::fields_bytes_max ||
-      outcome.result.size() > detail::result_bytes_max)
-    throw TaskError(TaskErrc::invalid_argument, "the fields or the result are too large");
+  detail::check_field_names(extra);
+  check_size("fields", extra.text().size(), detail::fields_bytes_max);
+  check_size("result", outcome.result.size(), detail::result_bytes_max);
+  check_size("error", outcome.error.size(), detail::fields_bytes_max);
+  check_size("reason", outcome.reason.size(), detail::fields_bytes_max);
   if (!extra.empty()) r->fields = std::make_shared<const std::string>(extra.text());
   if (!outcome.result.empty() || !outcome.error.empty() || !outcome.reason.empty())
     r->outcome = std::make_shared<const detail::Outcome>(std::move(outcome));
   return r;
 }
 
-boost::asio::awaitable<ImportReport> import_all(std::shared_ptr<detail::Engine> engine,
-                                                std::istream* in, TaskStore* store) {
-  ImportReport report;
+/// Takes the lines; a line that is refused ends it with its error. Returns that error.
+boost::asio::awaitable<std::exception_ptr> take_lines(std::shared_ptr<detail::Engine> engine,
+                                                      std::istream* in, ImportReport* report) {
+  constexpr std::size_t window = 1000;
+  std::exception_ptr refusal;
+  std::vector<detail::TicketPtr> tickets;
   std::string line;
-  for (std::size_t at = 1; std::getline(*in, line); ++at) {
+  for (std::size_t at = 1; !refusal && std::getline(*in, line); ++at) {
     if (line.empty()) continue;
-    std::shared_ptr<RecordData> record;
     try {
-      record = read_line(line);
+      const detail::Submitted s = engine->submit_import(read_line(line));
+      ++(s.changed ? report->imported : report->skipped);
+      if (s.ticket) tickets.push_back(s.ticket);
     } catch (const TaskError& e) {
-      throw TaskError(TaskErrc::invalid_argument, fmt::format("line {}: {}", at, e.what()));
+      if (e.code() != TaskErrc::invalid_argument) throw;
+      refusal = std::make_exception_ptr(
+          TaskError(TaskErrc::invalid_argument, fmt::format("line {}: {}", at, e.what())));
     }
-    const detail::Submitted s = engine->submit_import(std::move(record));
-    ++(s.changed ? report.imported : report.skipped);
-    if (engine->over_budget()) co_await store->flush();
+    if (tickets.size() < window && !engine->over_budget()) continue;
+    auto written = detail::all_durable(std::move(tickets));
+    tickets = std::vector<detail::TicketPtr>();
+    co_await std::move(written);
   }
-  co_await store->flush();
+  auto written = detail::all_durable(std::move(tickets));
+  co_await std::move(written);
+  co_return refusal;
+}
+
+boost::asio::awaitable<ImportReport> import_all(std::shared_ptr<detail::Engine> engine,
+                                                std::istream* in) {
+  ImportReport report;
+  auto taking = take_lines(engine, in, &report);
+  const std::exception_ptr refusal = co_await std::move(taking);
+  if (refusal) std::rethrow_exception(refusal);
   co_return report;
 }
 
@@ -194,7 +232,7 @@ void TaskStore::export_jsonl(std::ostream& out) const {
 }
 
 boost::asio::awaitable<ImportReport> TaskStore::import_jsonl(std::istream& in) {
-  return import_all(engine_, &in, this);
+  return import_all(engine_, &in);
 }
 
 }  // namespace reeve::tasks

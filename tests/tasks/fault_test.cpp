@@ -3,7 +3,9 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <reeve/tasks/task_store.hpp>
 
 #include "tests/support/pch.hpp"
@@ -162,7 +164,12 @@ TEST_F(FaultTest, WhatWasBuiltUponAFailedWriteFailsWithIt) {
   EXPECT_EQ(store.counts().total(), 0u);
 }
 
-TEST_F(FaultTest, ANewerFileAndAForeignFileAreRefused) {
+std::string bytes_of(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+TEST_F(FaultTest, ANewerFileAndAForeignFileAreRefusedAndLeftAsTheyAre) {
   testing::TempDir dir;
   StoreConfig c;
   c.path = dir.file("tasks.db");
@@ -176,6 +183,7 @@ TEST_F(FaultTest, ANewerFileAndAForeignFileAreRefused) {
     sqlite3_close(db);
   };
   execute(c.path, "PRAGMA user_version=99");
+  const std::string newer = bytes_of(c.path);
   try {
     TaskStore store(context_.get_executor(), c);
     FAIL();
@@ -183,12 +191,19 @@ TEST_F(FaultTest, ANewerFileAndAForeignFileAreRefused) {
     EXPECT_EQ(e.code(), TaskErrc::bad_format);
     EXPECT_THAT(e.what(), ::testing::HasSubstr("newer"));
   }
-  c.path = dir.file("other.db");
-  execute(c.path, "CREATE TABLE things(x); INSERT INTO things VALUES(1)");
-  EXPECT_EQ(code_of([&] { TaskStore store(context_.get_executor(), c); }), TaskErrc::bad_format);
-  c.path = dir.file("text.db");
-  std::ofstream(c.path) << std::string(5000, 'z');
-  EXPECT_EQ(code_of([&] { TaskStore store(context_.get_executor(), c); }), TaskErrc::bad_format);
+  EXPECT_EQ(bytes_of(c.path), newer);
+  const auto expect_refused = [&](const char* name) {
+    c.path = dir.file(name);
+    const std::string before = bytes_of(c.path);
+    EXPECT_EQ(code_of([&] { TaskStore store(context_.get_executor(), c); }), TaskErrc::bad_format);
+    EXPECT_EQ(bytes_of(c.path), before) << name;
+    EXPECT_FALSE(std::filesystem::exists(c.path + "-wal")) << name;
+    EXPECT_FALSE(std::filesystem::exists(c.path + "-reserve")) << name;
+  };
+  execute(dir.file("other.db"), "CREATE TABLE things(x); INSERT INTO things VALUES(1)");
+  expect_refused("other.db");
+  std::ofstream(dir.file("text.db")) << std::string(5000, 'z');
+  expect_refused("text.db");
   c.path = dir.file("no/such/directory.db");
   EXPECT_EQ(code_of([&] { TaskStore store(context_.get_executor(), c); }), TaskErrc::io_error);
 }

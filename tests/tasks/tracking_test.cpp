@@ -212,6 +212,24 @@ TEST_F(TrackingTest, WhatIsHeldBackReachesTheRecordByItself) {
   EXPECT_EQ(run(context_, tracked(store_, "t", work)).state, TaskState::completed);
 }
 
+TEST_F(TrackingTest, AReportThatTheStoreWouldRefuseDropsNoBetterOne) {
+  TrackOptions options;
+  options.progress_per_second = 1;  // the second and later ones are held back
+  double at_end = 0;
+  const TrackedWork work = [&](ProgressSink progress) -> awaitable<Json> {
+    progress(10);
+    progress(60);
+    progress(20);
+    progress(std::numeric_limits<double>::quiet_NaN());
+    progress(200);
+    throw std::runtime_error("the end");
+    co_return Json();
+  };
+  run(context_, tracked(store_, "t", work, options));
+  at_end = store_.get_task_status("t")->progress();
+  EXPECT_EQ(at_end, 60);
+}
+
 TEST_F(TrackingTest, CancelDuringThePauseBetweenTwoTriesEndsTheTask) {
   auto options = quick(5);
   options.backoff_min = options.backoff_max = std::chrono::hours{1};

@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "tests/support/pch.hpp"
+#include "tests/tasks/support/disk_vfs.hpp"
 #include "tests/tasks/support/run.hpp"
 
 namespace reeve::tasks {
@@ -85,6 +86,77 @@ TEST_F(TransferTest, TimesThatNoStoreHasWrittenAreRefusedWithTheirLine) {
                      "\n");
             }),
             TaskErrc::invalid_argument);
+}
+
+TEST_F(TransferTest, ALineIsRefusedForNamesAndTextsThatNoRecordCanHave) {
+  const auto refusal = [&](const std::string& more) -> std::string {
+    try {
+      import(line("before", 0, "") + line("t", 0, more));
+    } catch (const TaskError& e) {
+      EXPECT_EQ(e.code(), TaskErrc::invalid_argument);
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_THAT(refusal(R"(,"state":1)"), ::testing::HasSubstr("line 2: the field name 'state'"));
+  const std::string long_text = ",\"error\":\"" + std::string(70'000, 'e') + '"';
+  EXPECT_THAT(refusal(long_text),
+              ::testing::HasSubstr("line 2: error has 70000 bytes; the most is 65536"));
+  EXPECT_THAT(refusal(R"(,"attempt":-1)"), ::testing::HasSubstr("line 2: -1 is not a number"));
+  EXPECT_FALSE(store_->get_task_status("t"));
+  EXPECT_TRUE(store_->get_task_status("before")) << "the lines before are imported";
+}
+
+TEST_F(TransferTest, NoFieldCanMeanWhatAnExportedLineSays) {
+  for (const char* name : {"_body_hash", "_ttl_ms", "_retry_after_crash"}) {
+    Fields fields;
+    fields.set(name, 1);
+    EXPECT_EQ(testing::code_of([&] { run(context_, store_->create_task("t", fields)); }),
+              TaskErrc::invalid_argument)
+        << name;
+  }
+}
+
+TEST_F(TransferTest, AnImportOfWhichABatchFailedSaysSo) {
+  testing::Disk disk("import");
+  StoreConfig config;
+  config.path = "/disk/tasks.db";
+  config.vfs = disk.name();
+  config.reserve = ByteSize{0};
+  store_.emplace(context_.get_executor(), config);
+  std::string lines;
+  for (int i = 0; i < 5000; ++i) lines += line("t" + std::to_string(i), 0, "");
+  // The first batch is refused, the ones after it are not.
+  disk.full_while([writes = 0]() mutable { return writes++ == 0; });
+  EXPECT_EQ(testing::code_of([&] { import(lines); }), TaskErrc::storage_full);
+  disk.full_while(nullptr);
+  import(lines);
+  EXPECT_EQ(store_->counts().total(), 5000u);
+  store_.reset();  // before its disk
+}
+
+TEST_F(TransferTest, WhatABadLineFollowsIsOnTheDisk) {
+  testing::Disk disk("import");
+  StoreConfig config;
+  config.path = "/disk/tasks.db";
+  config.vfs = disk.name();
+  config.reserve = ByteSize{0};
+  store_.emplace(context_.get_executor(), config);
+  disk.fail_syncs(true);
+  EXPECT_EQ(testing::code_of([&] { import(line("t", 0, "") + "{}\n"); }), TaskErrc::io_error);
+  disk.fail_syncs(false);
+  EXPECT_EQ(testing::code_of([&] { import(line("t", 0, "") + "{}\n"); }),
+            TaskErrc::invalid_argument);
+  EXPECT_TRUE(store_->get_task_status("t"));
+  store_.reset();  // before its disk
+}
+
+TEST_F(TransferTest, AnAgeBelowNothingRemovesNothing) {
+  import(line("t", 0, ""));
+  const auto negative = std::chrono::milliseconds{-1};
+  EXPECT_EQ(testing::code_of([&] { run(context_, store_->cleanup_old_tasks(negative)); }),
+            TaskErrc::invalid_argument);
+  EXPECT_TRUE(store_->get_task_status("t"));
 }
 
 }  // namespace

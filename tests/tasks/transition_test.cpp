@@ -253,5 +253,30 @@ TEST(Durability, NobodySeesATransitionBeforeTheDiskHasIt) {
   EXPECT_TRUE(watcher.try_next());
 }
 
+TEST(Durability, ARelaxedTransitionIsSeenAtOnceAndOnTheDiskAfterAFlush) {
+  Disk disk("relaxed");
+  StoreConfig config;
+  config.path = "/disk/tasks.db";
+  config.vfs = disk.name();
+  config.reserve = ByteSize{0};
+  boost::asio::io_context context;
+  TaskStore store(context.get_executor(), config);
+  disk.hold_syncs(true);
+  UpdateOptions relaxed;
+  relaxed.durability = Durability::relaxed;
+  CreateOptions create;
+  create.durability = Durability::relaxed;
+  run(context, store.create_task("t", Fields(), create));
+  run(context, store.start_task("t", relaxed));
+  EXPECT_EQ(store.get_task_status("t")->state(), TaskState::running);
+  disk.hold_syncs(false);
+  run(context, store.flush());
+  testing::Disk left("left");
+  left.mount(disk.contents());
+  config.vfs = left.name();
+  TaskStore next(context.get_executor(), config);
+  EXPECT_EQ(next.get_task_status("t")->state(), TaskState::interrupted);
+}
+
 }  // namespace
 }  // namespace reeve::tasks

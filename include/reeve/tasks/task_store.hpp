@@ -80,8 +80,8 @@ class Engine;
 ///
 /// Readers never block on the disk. A transition becomes visible, to everyone at once, when the
 /// disk has it: nobody acts on a completion that a power cut could undo. Progress is visible at
-/// once. The destructor writes what has been accepted and joins the store's one thread; `close`
-/// does the same.
+/// once, and so is a transition that its writer made Durability::relaxed. The destructor writes
+/// what has been accepted and joins the store's one thread; `close` does the same.
 ///
 /// Lifetime:     operations under way keep the store's state alive; after `close` they throw
 /// closed. Cancellation: a cancelled writer returns early; what it submitted is still written (as
@@ -161,6 +161,7 @@ class TaskStore {
   Watcher watch(WatchFilter filter = {}, std::uint64_t since = 0);
 
   /// Removes ended records whose end is at least `max_age` ago, 1,000 at a time; returns how many.
+  /// Errors: invalid_argument: a negative age.
   boost::asio::awaitable<std::size_t> cleanup_old_tasks(std::chrono::milliseconds max_age);
   /// Removes records that are due now, at most `max`; the store's thread does it by itself.
   std::size_t remove_expired(std::size_t max = 1000);
@@ -169,7 +170,8 @@ class TaskStore {
 
   /// One JSON object per line, in order of creation; `import_jsonl` of it gives equal records.
   void export_jsonl(std::ostream& out) const;
-  /// Errors: invalid_argument with the line number; the lines before are imported.
+  /// Errors: invalid_argument with the line number; the lines before are imported, and on the disk.
+  ///         storage_full, io_error: some are not; repeated, it skips those that are.
   boost::asio::awaitable<ImportReport> import_jsonl(std::istream& in);
 
   StoreHealth health() const;

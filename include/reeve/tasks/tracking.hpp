@@ -43,7 +43,8 @@ struct TrackOptions {
   int tries_max = 1;                              ///< attempts in all, 1 to 1000
   std::chrono::milliseconds backoff_min{15'000};  ///< full jitter: 0 to min * 2^(n-1)
   std::chrono::milliseconds backoff_max = std::chrono::hours{24 * 7};
-  std::chrono::milliseconds time_limit{0};  ///< of one attempt; 0: none
+  /// Of one attempt; 0: none. It cancels; a result of work that pays no heed and ends late is kept.
+  std::chrono::milliseconds time_limit{0};
   int progress_per_second = 10;
   StorePolicy store_policy = StorePolicy::strict;
   bool retry_after_crash = false;

@@ -34,6 +34,11 @@ class Examiner {
       const auto& ack = run_.acks[next_++];
       due_[ack.id] = &ack;
     }
+    for (; next_release_ < run_.releases.size() && run_.releases[next_release_].ops <= ops;
+         ++next_release_) {
+      const Release& release = run_.releases[next_release_];
+      released_[release.id] = release.revision;
+    }
   }
 
   void examine(const Files& files, Findings& f, const std::string& where) {
@@ -63,7 +68,7 @@ class Examiner {
       // Later, not yet acknowledged changes may be there or not; going back may not.
       const bool ok = ack->deleted ? !here || at->second->revision > ack->revision
                       : here       ? at->second->revision >= ack->revision
-                                   : is_deletable(*ack);
+                                   : may_be_absent(*ack);
       if (!ok) {
         lost = true;
         what = id;
@@ -78,17 +83,17 @@ class Examiner {
   }
 
  private:
-  /// A record may be absent when its deletion had been submitted: that is, when it had ended.
-  bool is_deletable(const Acknowledgement& ack) const {
-    const auto& json = run_.versions.at(ack.revision);
-    return json.find("\"finished_at\"") != std::string::npos;
+  bool may_be_absent(const Acknowledgement& ack) const {
+    const auto at = released_.find(ack.id);
+    return at != released_.end() && at->second >= ack.revision;
   }
 
   const History& run_;
   Disk& replay_;
   StoreConfig config_;
-  std::size_t next_ = 0;
+  std::size_t next_ = 0, next_release_ = 0;
   std::map<std::string, const Acknowledgement*> due_;
+  std::map<std::string, std::uint64_t> released_;  // up to which revision
 };
 
 }  // namespace
@@ -106,7 +111,8 @@ History live(DiskSync sync, bool pretend, unsigned seed, int rounds) {
   config.checkpoint_frames = 48;
   config.clock = &clock;
   config.wall_clock = &wall;
-  config.retention.completed = config.retention.failed = std::chrono::hours{1};
+  config.retention.completed = config.retention.failed = config.retention.cancelled =
+      std::chrono::hours{1};
   boost::asio::io_context context;
   History result;
   std::mt19937 rng(seed);
@@ -115,40 +121,73 @@ History live(DiskSync sync, bool pretend, unsigned seed, int rounds) {
     auto acknowledge = [&](const TaskRecord& r, bool deleted = false) {
       result.acks.push_back({disk.op_count(), r.id(), r.revision(), deleted});
     };
+    std::map<std::string, TaskRecord> ended;
+    auto expire = [&](std::chrono::minutes time) {
+      const auto then = wall.now_ms() + std::chrono::milliseconds(time).count();
+      for (const auto& [id, r] : ended)
+        if (r.expires_at() && r.expires_at()->time_since_epoch().count() <= then)
+          result.releases.push_back({disk.op_count(), id, r.revision()});
+      clock.advance(time);
+      wall.advance(time);
+    };
     auto writer = [&](int slot) -> boost::asio::awaitable<void> {
       for (int round = 0; round < rounds; ++round) {
         const std::string id = fmt::format("task-{}-{}", slot, round % 7);
         Fields body;
-        body.set("round", round).set("pad", std::string(rng() % 600, 'a' + rng() % 26));
+        const std::size_t pad = rng() % 12 == 0 ? 5000 : rng() % 600;
+        body.set("round", round).set("pad", std::string(pad, 'a' + rng() % 26));
         const auto present = store.get_task_status(id);
         if (present && is_settled(present->state())) {
           const TaskRecord before = *present;
+          result.releases.push_back({disk.op_count(), id, before.revision()});
           co_await store.delete_task_status(id);
           acknowledge(before, true);
         }
+        const auto note = [&](const TaskRecord& r) {
+          result.versions[r.revision()] = without_revision(r);
+        };
         auto r = co_await store.create_task(id, body);
-        result.versions[r.revision()] = without_revision(r);
+        note(r);
         acknowledge(r);
         r = co_await store.start_task(id);
-        result.versions[r.revision()] = without_revision(r);
+        note(r);
         acknowledge(r);
         UpdateOptions options;
         options.durability = rng() % 2 ? Durability::sync : Durability::relaxed;
         Fields more;
         more.set("step", static_cast<int>(rng() % 100));
         r = co_await store.update_task_progress(id, rng() % 100, more, options);
-        result.versions[r.revision()] = without_revision(r);
+        note(r);
         if (options.durability == Durability::sync) acknowledge(r);
-        if (rng() % 3 == 0)
+        if (rng() % 4 == 0) {
+          r = co_await store.fail_task(id, "first try");
+          note(r);
+          acknowledge(r);
+          r = co_await store.retry_task(id);
+          note(r);
+          acknowledge(r);
+          r = co_await store.start_task(id);
+          note(r);
+          acknowledge(r);
+        }
+        const auto end = rng() % 6;
+        if (end < 2) {
           r = co_await store.fail_task(id, "error text");
-        else
+        } else if (end == 2) {
+          r = co_await store.cancel_task(id);
+          note(r);
+          acknowledge(r);
+          r = co_await store.acknowledge_cancel(id, "asked");
+        } else {
+          if (end == 3) more.set("body", std::string(6000, 'r'));
           r = co_await store.complete_task(id, more);
-        result.versions[r.revision()] = without_revision(r);
+        }
+        note(r);
         acknowledge(r);
+        ended.insert_or_assign(id, r);
         if (round % 5 == 4) co_await store.flush();
         if (rng() % 3 == 0) {  // some of what has ended expires before its id is used again
-          clock.advance(std::chrono::minutes{8});
-          wall.advance(std::chrono::minutes{8});
+          expire(std::chrono::minutes{8});
         }
       }
     };

@@ -17,14 +17,23 @@ struct Acknowledgement {
   bool deleted;            // and then it is gone
 };
 
+/// From then on a record may be absent: its deletion was submitted, or its retention is over.
+struct Release {
+  std::size_t ops;
+  std::string id;
+  std::uint64_t revision;  // and any older one
+};
+
 struct History {
   std::vector<DiskOp> ops;
   std::vector<Acknowledgement> acks;
+  std::vector<Release> releases;
   std::map<std::uint64_t, std::string> versions;  // everything ever submitted: revision -> JSON
 };
 
-/// Creations, starts, progress, ends, deletions, expiry, `rounds` of four writers at a time. With
-/// `pretend`, the disk's sync does nothing.
+/// Creations, starts, progress, ends, retries, cancellations, deletions, expiry, rows and results
+/// of more than a page, `rounds` of four writers at a time. With `pretend`, the disk's sync does
+/// nothing.
 History live(DiskSync sync, bool pretend, unsigned seed, int rounds);
 
 struct Findings {
