@@ -69,7 +69,8 @@ awaitable<void> room(EnginePtr engine) {
   async::Waiter<char> waiter(engine->space_mutex, engine->space_waiters);
   {
     const std::lock_guard lock(engine->space_mutex);
-    if (!engine->over_budget()) co_return;
+    // After a close nobody wakes whoever sleeps here, and the write is refused.
+    if (!engine->over_budget() || engine->closed()) co_return;
     engine->space_waiters.push_back(waiter);
   }
   co_await waiter.wait();

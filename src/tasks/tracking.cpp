@@ -138,8 +138,7 @@ class Tracker {
       if (cancelled) break;
       const bool withdrawn = co_await withdraw();
       if (withdrawn) break;
-      auto start = store_.start_task(id_);
-      co_await record(std::move(start), Tolerated::broken_disk);
+      co_await start();
       ++report_.attempts;
       const bool again = co_await attempt(n);
       if (!again) break;
@@ -198,8 +197,27 @@ class Tracker {
     co_return true;
   }
 
+  /// Whether the record is still that of the last attempt: its retry could not be written.
+  bool stands_still() const {
+    const auto now = store_.get_task_status(id_);
+    return now && fence_.attempt != 0 && now->attempt() == fence_.attempt &&
+           (now->state() == TaskState::running || now->state() == TaskState::cancelling);
+  }
+
+  awaitable<void> start() {
+    if (stands_still()) {
+      const WallTime at{std::chrono::milliseconds{store_.config().wall_clock->now_ms()}};
+      auto plan = store_.schedule_retry(id_, at, report_.error, fence_);
+      co_await record(std::move(plan));
+      if (stands_still()) co_return;  // the next attempt writes as the last one
+    }
+    fence_.attempt = 0;
+    auto begin = store_.start_task(id_);
+    co_await record(std::move(begin), Tolerated::broken_disk);
+    if (recorded_) fence_.attempt = report_.record.attempt();
+  }
+
   awaitable<bool> attempt(int n) {
-    fence_.attempt = recorded_ ? report_.record.attempt() : 0;
     const auto executor = co_await asio::this_coro::executor;
     Ended ended;
     const bool stopped = co_await was_stopped();
@@ -255,7 +273,7 @@ class Tracker {
     } catch (...) {
       // Only a std::exception can be asked.
     }
-    return options_.tries_max > 1 ? "retries_exhausted" : "error";
+    return report_.attempts > 1 ? "retries_exhausted" : "error";
   }
 
   awaitable<bool> pause(int n) {
@@ -281,7 +299,10 @@ class Tracker {
       if (order[0] == 1 && !stopped) co_return true;
     }
     report_.state = TaskState::cancelled;
-    if (stopped) {
+    if (stands_still()) {
+      auto answer = store_.acknowledge_cancel(id_, "cancelled", fence_);
+      co_await record(std::move(answer));
+    } else if (stopped) {
       auto cancel = store_.cancel_task(id_);
       co_await record(std::move(cancel));
     }

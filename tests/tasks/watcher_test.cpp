@@ -1,4 +1,5 @@
 // Followers: conflation, resume, reset, deletion, close.
+#include <boost/asio/bind_cancellation_slot.hpp>
 #include <reeve/tasks/task_store.hpp>
 #include <set>
 
@@ -93,6 +94,129 @@ TEST_F(WatcherTest, ATokenOfAnotherStoreResetsToASnapshot) {
   EXPECT_EQ(b->id, "b");
   auto resumed = store_.watch({}, b->token);
   EXPECT_FALSE(resumed.try_next());
+}
+
+TEST_F(WatcherTest, WhoIs65536ChangesBehindResumesAndBeyondStartsOver) {
+  auto watcher = store_.watch();
+  make("a");
+  make("quiet");
+  run(context_, store_.start_task("a"));
+  std::uint64_t token = 0;
+  while (const auto event = watcher.try_next()) token = event->token;
+  for (int i = 0; i < 65'536; ++i) ASSERT_TRUE(store_.post_progress("a", 1));
+  auto in_time = store_.watch({}, token);
+  const auto resumed = in_time.try_next();
+  ASSERT_TRUE(resumed);
+  EXPECT_EQ(resumed->kind, Kind::changed);
+  EXPECT_EQ(resumed->id, "a");
+  EXPECT_FALSE(in_time.try_next());
+
+  ASSERT_TRUE(store_.post_progress("a", 2));
+  auto late = store_.watch({}, token);
+  EXPECT_EQ(late.try_next()->kind, Kind::reset);
+  std::set<std::string> ids;
+  while (const auto event = late.try_next()) {
+    EXPECT_EQ(event->kind, Kind::changed);
+    ids.insert(event->id);
+  }
+  EXPECT_EQ(ids, (std::set<std::string>{"a", "quiet"}));
+}
+
+TEST_F(WatcherTest, ACancelledNextLeavesTheEventForTheNextCall) {
+  make("a");
+  run(context_, store_.start_task("a"));
+  for (const bool woken : {false, true}) {  // whether the event is there when it is cancelled
+    const double percent = woken ? 20 : 10;
+    auto watcher = store_.watch();
+    boost::asio::cancellation_signal signal;
+    std::exception_ptr failure;
+    std::optional<WatchEvent> seen;
+    boost::asio::co_spawn(context_, watcher.next(),
+                          boost::asio::bind_cancellation_slot(
+                              signal.slot(), [&](std::exception_ptr e, WatchEvent event) {
+                                failure = e;
+                                if (!e) seen = std::move(event);
+                              }));
+    context_.restart();
+    context_.poll();
+    signal.emit(boost::asio::cancellation_type::terminal);  // reaches it from the context
+    if (woken) {
+      ASSERT_TRUE(store_.post_progress("a", percent));
+    }
+    context_.restart();
+    context_.poll();
+    ASSERT_TRUE(seen || failure) << "it is still waiting";
+    if (!woken) {
+      EXPECT_FALSE(seen);
+      ASSERT_TRUE(store_.post_progress("a", percent));
+    }
+    if (!seen) seen = watcher.try_next();
+    ASSERT_TRUE(seen && seen->record) << "the event is lost";
+    EXPECT_EQ(seen->record->progress(), percent);
+    EXPECT_FALSE(watcher.try_next());
+  }
+}
+
+TEST(WatcherExpiry, ShowsAsADeletion) {
+  boost::asio::io_context context;
+  ManualClock clock;
+  ManualWallClock wall;
+  StoreConfig config;
+  config.clock = &clock;
+  config.wall_clock = &wall;
+  TaskStore store(context.get_executor(), config);
+  CreateOptions brief;
+  brief.ttl = std::chrono::milliseconds{10};
+  run(context, store.create_task("a", Fields(), brief));
+  auto slow = store.watch();
+  run(context, store.start_task("a"));
+  run(context, store.complete_task("a"));
+  auto follower = store.watch();
+  EXPECT_FALSE(follower.try_next());
+  clock.advance(brief.ttl);
+  wall.advance(brief.ttl);
+  // What has expired is never shown, also by an event that waited.
+  const auto waited = slow.try_next();
+  ASSERT_TRUE(waited);
+  EXPECT_EQ(waited->kind, Kind::deleted);
+  EXPECT_FALSE(waited->record);
+  store.remove_expired();  // or the store's thread at the same time
+  const auto event = run(context, follower.next());
+  EXPECT_EQ(event.kind, Kind::deleted);
+  EXPECT_EQ(event.id, "a");
+  EXPECT_FALSE(event.record);
+}
+
+TEST_F(WatcherTest, AStateFilterLetsEveryDeletionPass) {
+  WatchFilter running;
+  running.states.push_back(TaskState::running);
+  auto watcher = store_.watch(running);
+  for (const char* id : {"never ran", "ran", "ended"}) make(id);
+  EXPECT_FALSE(watcher.try_next());
+  run(context_, store_.start_task("ran"));
+  const auto first = watcher.try_next();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->id, "ran");
+  run(context_, store_.complete_task("ran"));
+  EXPECT_FALSE(watcher.try_next());
+  run(context_, store_.delete_task_status("never ran"));
+  run(context_, store_.delete_task_status("ran"));
+  run(context_, store_.start_task("ended"));
+  run(context_, store_.complete_task("ended"));
+  auto resumed = store_.watch(running, first->token);
+  for (Watcher* w : {&watcher, &resumed}) {
+    for (const char* id : {"never ran", "ran"}) {
+      const auto event = w->try_next();
+      ASSERT_TRUE(event);
+      EXPECT_EQ(event->kind, Kind::deleted);
+      EXPECT_EQ(event->id, id);
+    }
+    const auto ended = w->try_next();  // it was running, and what it is now is told
+    ASSERT_TRUE(ended);
+    ASSERT_TRUE(ended->record);
+    EXPECT_EQ(ended->record->state(), TaskState::completed);
+    EXPECT_FALSE(w->try_next());
+  }
 }
 
 TEST_F(WatcherTest, CloseIsTheLastEvent) {
