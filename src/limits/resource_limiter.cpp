@@ -75,8 +75,7 @@ ResourceLimiter::~ResourceLimiter() {
   std::thread keeper;
   {
     const std::lock_guard lock(state_->mutex);
-    state_->stop = true;
-    state_->expire(detail::Deadline::max());
+    state_->end();
     keeper.swap(state_->keeper);
     state_->changed.notify_one();
   }
@@ -86,8 +85,10 @@ ResourceLimiter::~ResourceLimiter() {
 StartAdvice ResourceLimiter::can_start_task(ByteSize memory) const {
   const std::lock_guard lock(state_->mutex);
   StartAdvice advice;
-  advice.blocker = state_->check(memory);
-  advice.can_start = advice.blocker == Blocker::none && state_->slots.empty();
+  state_->refresh();
+  advice.blocker = state_->look(memory);
+  if (advice.blocker == Blocker::none && !state_->slots.empty()) advice.blocker = Blocker::queue;
+  advice.can_start = advice.blocker == Blocker::none;
   advice.usage = usage_of(*state_);
   return advice;
 }

@@ -79,7 +79,7 @@ TEST_F(LimiterTest, TimeoutNamesWhatStoodInTheWay) {
     FAIL();
   } catch (const LimitTimeoutError& e) {
     EXPECT_EQ(e.blocker(), Blocker::tasks);
-    EXPECT_THAT(e.what(), ::testing::HasSubstr("tasks is at its limit"));
+    EXPECT_THAT(e.what(), ::testing::HasSubstr("tasks is at its limit (1 of 1 slots are out)"));
   }
   EXPECT_EQ(limiter.resource_usage().waiting, 0u);
 }
@@ -88,6 +88,10 @@ TEST_F(LimiterTest, LoadStopsStartsWithHysteresis) {
   auto limiter = make(10);
   load(81);
   EXPECT_EQ(limiter.can_start_task().blocker, Blocker::cpu);
+  load(79);
+  EXPECT_TRUE(limiter.can_start_task().can_start) << "advice stopped no start";
+  load(81);
+  EXPECT_FALSE(limiter.try_acquire_task_slot());
   load(79);
   EXPECT_EQ(limiter.can_start_task().blocker, Blocker::cpu);
   load(77.9);

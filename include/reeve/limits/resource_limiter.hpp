@@ -15,7 +15,7 @@
 
 namespace reeve::limits {
 
-/// Nothing was granted in time; `blocker()` says what stood in the way at the end.
+/// Nothing was granted in time; `blocker()` says what stood in the way at that instant.
 class LimitTimeoutError : public Error {
  public:
   LimitTimeoutError(const std::string& what, Blocker blocker) : Error(what), blocker_(blocker) {}
@@ -90,7 +90,7 @@ struct ResourceUsage {
 
 struct StartAdvice {
   bool can_start = false;
-  Blocker blocker = Blocker::none;
+  Blocker blocker = Blocker::none;  ///< `queue`: a task would fit, and others wait in front
   ResourceUsage usage;
 };
 
@@ -111,6 +111,7 @@ class ResourceLimiter {
   ResourceLimiter(ResourceLimiter&&) noexcept = default;
   ResourceLimiter& operator=(ResourceLimiter&&) = delete;
 
+  /// Asking changes nothing: only a start that was stopped makes its limit lower for the next one.
   StartAdvice can_start_task(ByteSize memory = {}) const;
   /// True as soon as a task could start; false after `timeout`. Takes nothing.
   boost::asio::awaitable<bool> wait_for_resources(std::chrono::milliseconds timeout);
