@@ -129,6 +129,18 @@ TEST_F(FakeMachine, TheOwnLimitCountsAsTheWholeMachine) {
   EXPECT_EQ(probe->sample().cpu_percent, 100) << "half a core, all of it used";
 }
 
+TEST_F(FakeMachine, PagesOfFilesThatTheKernelGivesBackAreNotInUse) {
+  const std::string stat = "sys/fs/cgroup/system.slice/app.service/memory.stat";
+  group("system.slice/app.service", "1073741824", "966367642", "max 100000", "0");
+  const auto probe = make_system_probe(root_.string());
+  EXPECT_NEAR(probe->sample().memory_percent, 90, 0.01) << "nothing says how much is cache";
+  write(stat, "anon 1\nfile 644245096\ninactive_anon 7\ninactive_file 536870912\nslab 3\n");
+  EXPECT_EQ(probe->sample().memory_total, 1_GiB);
+  EXPECT_NEAR(probe->sample().memory_percent, 40, 0.01);
+  write(stat, "anon 1\ninactive_file 966367643\n");
+  EXPECT_EQ(probe->sample().memory_total, 100_GiB) << "more cache than use: an empty group";
+}
+
 TEST_F(FakeMachine, ALimitAboveTheOwnGroupCountsWhereItIsTighter) {
   group("system.slice/app.service", "1073741824", "536870912", "max 100000", "0");
   group("system.slice", "2147483648", "2040109465", "200000 100000", "0");
