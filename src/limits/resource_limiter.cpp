@@ -14,7 +14,7 @@ template <class T>
 T block_on(awaitable<T> work) {
   boost::asio::io_context context(1);
   std::exception_ptr failure;
-  T result;
+  T result{};
   boost::asio::co_spawn(context, std::move(work), [&](std::exception_ptr e, T value) {
     failure = e;
     result = std::move(value);
@@ -112,6 +112,10 @@ awaitable<ModelLock> ResourceLimiter::acquire_model_lock(std::string_view model,
                                                          std::chrono::milliseconds timeout,
                                                          std::string_view owner) {
   return detail::wait_for_lock(state_, std::string(model), timeout, std::string(owner));
+}
+
+bool ResourceLimiter::wait_for_resources_blocking(std::chrono::milliseconds timeout) {
+  return block_on(wait_for_resources(timeout));
 }
 
 TaskSlot ResourceLimiter::acquire_task_slot_blocking(std::chrono::milliseconds timeout,

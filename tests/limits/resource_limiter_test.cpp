@@ -230,6 +230,17 @@ TEST_F(LimiterTest, WaitForResourcesTakesNothingAndSaysWhetherItWasPossible) {
   EXPECT_EQ(answers, (std::vector<bool>{true, false, true}));
 }
 
+TEST_F(LimiterTest, WaitForResourcesBlocksACallerWithoutCoroutines) {
+  auto limiter = make(1);
+  EXPECT_TRUE(limiter.wait_for_resources_blocking(milliseconds{1}));
+  auto held = limiter.try_acquire_task_slot();
+  EXPECT_TRUE(held) << "nothing was taken";
+  EXPECT_FALSE(limiter.wait_for_resources_blocking(milliseconds{1}));
+  std::thread other([&held] { held.reset(); });
+  EXPECT_TRUE(limiter.wait_for_resources_blocking(std::chrono::hours{1}));
+  other.join();
+}
+
 TEST_F(LimiterTest, SetLimitsIsAllOrNothingAndLoweringKillsNothing) {
   auto limiter = make(3);
   auto a = limiter.try_acquire_task_slot(), b = limiter.try_acquire_task_slot();

@@ -127,6 +127,7 @@ class ResourceLimiter {
                                                        std::chrono::milliseconds timeout,
                                                        std::string_view owner = {});
   /// The same for callers without coroutines: they block the calling thread.
+  bool wait_for_resources_blocking(std::chrono::milliseconds timeout);
   TaskSlot acquire_task_slot_blocking(std::chrono::milliseconds timeout, ByteSize memory = {});
   ModelLock acquire_model_lock_blocking(std::string_view model, std::chrono::milliseconds timeout,
                                         std::string_view owner = {});
