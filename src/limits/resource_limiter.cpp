@@ -2,6 +2,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 
+#include <reeve/base/model_name.hpp>
 #include "limits/limiter_state.hpp"
 
 namespace reeve::limits {
@@ -130,6 +131,7 @@ ModelLock ResourceLimiter::acquire_model_lock_blocking(std::string_view model,
 }
 
 void ResourceLimiter::register_model_usage(std::string_view model, ByteSize memory) {
+  check_model_name(model);
   const std::lock_guard lock(state_->mutex);
   if (memory == ByteSize{})
     state_->usage.erase(std::string(model));

@@ -3,6 +3,7 @@
 
 #include <boost/asio/error.hpp>
 
+#include <reeve/base/model_name.hpp>
 #include "limits/limiter_state.hpp"
 
 namespace reeve::limits::detail {
@@ -132,6 +133,7 @@ awaitable<bool> wait_until_possible(StatePtr state, std::chrono::milliseconds ti
 
 awaitable<ModelLock> wait_for_lock(StatePtr state, std::string model,
                                    std::chrono::milliseconds timeout, std::string owner) {
+  check_model_name(model);
   Request request{deadline_in(timeout), {}, owner};
   LimiterState::Models::iterator at;
   {

@@ -64,7 +64,7 @@ TEST(LimiterConfig, NamesTheFirstFault) {
   EXPECT_THAT(fault([](auto& c) { c.check_interval = std::chrono::milliseconds{9}; }),
               ::testing::HasSubstr("check_interval is 9 ms"));
   EXPECT_THAT(fault([](auto& c) { c.settle_time = std::chrono::milliseconds{-1}; }),
-              ::testing::HasSubstr("settle_time"));
+              ::testing::HasSubstr("settle_time is -1 ms; it must be 0 or more"));
   EXPECT_THAT(fault([](auto& c) { c.clock = nullptr; }), ::testing::HasSubstr("clock is null"));
 }
 

@@ -266,6 +266,19 @@ TEST_F(LimiterTest, ModelUsageIsReported) {
   EXPECT_TRUE(limiter.resource_usage().models.empty());
 }
 
+TEST_F(LimiterTest, AModelHasANameOf1To256Bytes) {
+  auto limiter = make();
+  for (const std::size_t size : {0, 257}) {
+    const std::string name(size, 'x');
+    EXPECT_THROW((void)limiter.acquire_model_lock_blocking(name, milliseconds{1}), ConfigError);
+    EXPECT_THROW(limiter.register_model_usage(name, 1_GiB), ConfigError);
+  }
+  const std::string longest(256, 'x');
+  EXPECT_TRUE(limiter.acquire_model_lock_blocking(longest, milliseconds{1}));
+  limiter.register_model_usage(longest, 1_GiB);
+  EXPECT_EQ(limiter.resource_usage().models.size(), 1u);
+}
+
 TEST(LimiterThreads, SlotsFromTwoThreadsNeverExceedTheLimit) {
   boost::asio::io_context context;
   LimiterConfig config;

@@ -138,7 +138,9 @@ class ModelCache {
   Handle get(std::string_view id) { return std::static_pointer_cast<T>(core_->get(id)); }
 
   /// Replaces what is there; its holders keep it, and while they do both must fit.
-  /// Errors: CacheFullError, and what was there stays.
+  /// Errors: CacheFullError, and what was there stays; ConfigError for an id that is not of 1 to
+  /// 256
+  ///         bytes.
   void put(std::string_view id, T model, ModelMetadata metadata = {}) {
     auto value = std::make_shared<T>(std::move(model));
     const ByteSize memory = size_of(*value, metadata);
@@ -149,7 +151,8 @@ class ModelCache {
   /// the co_await.
   ///
   /// Cancellation: the caller leaves; the load goes on while another caller waits for it.
-  /// Errors:       what the factory throws; CacheFullError; CacheDeadlockError when the factory of
+  /// Errors:       what the factory throws; CacheFullError; ConfigError for an id that is not of 1
+  ///               to 256 bytes; CacheDeadlockError when the factory of
   ///               `id` itself asks for `id`, directly or through another model, by co_await.
   boost::asio::awaitable<Handle> get_or_create(std::string_view id, Factory factory,
                                                ModelMetadata metadata = {}) {

@@ -122,7 +122,8 @@ class ResourceLimiter {
   /// Empty when it would have to wait. Cost: about 100 ns.
   std::optional<TaskSlot> try_acquire_task_slot(ByteSize memory = {});
   /// `owner` (a task id) turns a lock that would wait for itself into LimitDeadlockError.
-  /// Errors: LimitTimeoutError, LimitDeadlockError.
+  /// Errors: LimitTimeoutError, LimitDeadlockError; ConfigError for a name that is not of 1 to 256
+  ///         bytes.
   boost::asio::awaitable<ModelLock> acquire_model_lock(std::string_view model,
                                                        std::chrono::milliseconds timeout,
                                                        std::string_view owner = {});
@@ -133,6 +134,7 @@ class ResourceLimiter {
                                         std::string_view owner = {});
 
   /// Notes what a model uses, for `resource_usage`; zero forgets it.
+  /// Errors: ConfigError for a name that is not of 1 to 256 bytes.
   void register_model_usage(std::string_view model, ByteSize memory);
   ResourceUsage resource_usage() const;
   Limits limits() const;
