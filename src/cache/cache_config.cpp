@@ -38,7 +38,9 @@ std::optional<std::string> find_fault(const CacheConfig& config) {
   if (config.models_max < 1 || config.models_max > 100'000)
     return fmt::format("models_max is {}; it must be 1 to 100000", config.models_max);
   if (config.memory_max == ByteSize{}) return "memory_max is 0; leave it out for no limit";
-  if (config.ttl.count() < 0) return "ttl is negative; 0 keeps models for ever";
+  if (config.ttl.count() < 0)
+    return fmt::format("ttl is {} ms; it must be 0 or more, and 0 keeps models for ever",
+                       config.ttl.count());
   if (config.check_interval < std::chrono::milliseconds{10} ||
       config.check_interval > std::chrono::hours{24})
     return fmt::format("check_interval is {} ms; it must be 10 ms to 24 h",

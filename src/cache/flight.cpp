@@ -8,6 +8,7 @@
 #include <boost/asio/strand.hpp>
 #include <boost/asio/this_coro.hpp>
 
+#include <reeve/base/model_name.hpp>
 #include "cache/shelf.hpp"
 
 namespace reeve::cache::detail {
@@ -116,6 +117,7 @@ FlightPtr prepare(Core::Impl& impl, const std::string& id, ByteSize need,
 
 awaitable<Core::Value> obtain(ImplPtr impl, std::string id, Core::Loader loader,
                               ModelMetadata metadata) {
+  check_model_name(id);
   const asio::any_io_executor here = co_await asio::this_coro::executor;
   std::vector<Core::Value> garbage;
   std::optional<Passenger> passenger;

@@ -3,6 +3,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <reeve/base/model_name.hpp>
 #include "cache/shelf.hpp"
 
 namespace reeve::cache::detail {
@@ -49,6 +50,7 @@ Core::Value Core::get_present(std::string_view id) {
 }
 
 void Core::put(std::string_view id, Value value, ByteSize memory, ModelMetadata metadata) {
+  check_model_name(id);
   std::vector<Value> garbage;
   const std::lock_guard lock(impl_->mutex);
   const auto at = impl_->entries.find(id);

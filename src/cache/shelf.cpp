@@ -39,7 +39,11 @@ void Core::Impl::unpin(Entry& entry) noexcept {
   Value unloaded;  // destroyed after the lock: a model's destructor may be slow or come back here
   const std::lock_guard lock(mutex);
   entry.released = now();
-  if (--entry.pins != 0 || !entry.kept) return;
+  if (--entry.pins != 0) return;
+  if (!entry.kept) {
+    memory -= entry.memory;
+    return;
+  }
   if (keep_of(entry) == std::chrono::milliseconds{0}) {
     for (auto at = entries.begin(); at != entries.end(); ++at)
       if (at->second.get() == &entry) {
@@ -61,9 +65,13 @@ bool Core::Impl::is_expired(const Entry& entry) const {
 }
 
 Core::Value Core::Impl::drop(Map::iterator at) {
-  at->second->kept = false;
-  memory -= at->second->memory;
-  Value value = at->second->pins == 0 ? std::move(at->second->value) : nullptr;
+  Entry& entry = *at->second;
+  entry.kept = false;
+  Value value;
+  if (entry.pins == 0) {
+    memory -= entry.memory;
+    value = std::move(entry.value);
+  }
   entries.erase(at);
   return value;
 }
@@ -111,17 +119,17 @@ void Core::Impl::make_room(ByteSize need, std::vector<Value>& garbage, std::stri
   ByteSize fixed = memory;  // what no eviction gives back
   std::size_t count = entries.size() + flights.size();
   const std::size_t leaving = instead != nullptr ? 1 : 0;
+  const ByteSize freed = instead != nullptr && instead->pins == 0 ? instead->memory : ByteSize{};
   for (const auto& [name, entry] : entries)
     if (entry->pins == 0 || entry.get() == instead) {
-      fixed -= entry->memory;
+      if (entry->pins == 0) fixed -= entry->memory;
       --count;
     }
   if (count >= config.models_max || need > config.memory_max || fixed > config.memory_max - need)
     refuse(need, id);
   for (;;) {
-    const ByteSize others = instead != nullptr ? memory - instead->memory : memory;
     if (entries.size() + flights.size() - leaving < config.models_max &&
-        others <= config.memory_max - need)
+        memory - freed <= config.memory_max - need)
       return;
     garbage.push_back(drop(worst(instead)));
     ++counters.evicted_for_room;
@@ -167,6 +175,8 @@ void Core::Impl::land(const std::string& id, const std::shared_ptr<Flight>& flig
     entry = std::make_shared<Entry>();
     entry->value = loaded.first;
     entry->kept = false;
+    entry->memory = loaded.second;
+    if (!flight->waiters.empty()) memory += loaded.second;  // until the last of them lets it go
   }
   ++(failure ? counters.failures : counters.loads);
   counters.load_time += std::chrono::duration_cast<std::chrono::milliseconds>(took);

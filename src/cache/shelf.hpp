@@ -54,6 +54,7 @@ struct Core::Impl : std::enable_shared_from_this<Core::Impl> {
   /// Negative: for ever.
   std::chrono::milliseconds keep_of(const Entry& entry) const;
   bool is_expired(const Entry& entry) const;
+  /// Takes a model off the shelf; one that is held stays in the account until its last release.
   Value drop(Map::iterator at);
   /// The present model, pinned, as a hit; an expired one is dropped. Null: there is none.
   Value find(std::string_view id, std::vector<Value>& garbage);
@@ -75,7 +76,7 @@ struct Core::Impl : std::enable_shared_from_this<Core::Impl> {
   const CacheConfig config;
   Map entries;
   std::map<std::string, std::shared_ptr<Flight>, std::less<>> flights;
-  ByteSize memory{};  // of entries and reservations
+  ByteSize memory{};  // of entries, reservations, and what was removed and is still held
   CacheStats counters;
 
  private:

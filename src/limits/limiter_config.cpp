@@ -60,7 +60,8 @@ std::optional<std::string> find_fault(const LimiterConfig& config) {
   if (config.check_interval < milliseconds{10} || config.check_interval > std::chrono::hours{1})
     return fmt::format("check_interval is {} ms; it must be 10 ms to 1 h",
                        config.check_interval.count());
-  if (config.settle_time < milliseconds{0}) return "settle_time is negative";
+  if (config.settle_time < milliseconds{0})
+    return fmt::format("settle_time is {} ms; it must be 0 or more", config.settle_time.count());
   if (config.clock == nullptr) return "clock is null";
   return std::nullopt;
 }

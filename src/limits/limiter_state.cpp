@@ -6,11 +6,17 @@
 namespace reeve::limits::detail {
 namespace {
 
-template <class T>
-void dismiss_late(async::WaiterQueue<T>& queue, Deadline now) {
-  for (async::Waiter<T>* w = queue.front(); w != nullptr;) {
+/// `obstacle` (request, waiters in front) says what each of them is told.
+template <class T, class F>
+void dismiss_late(async::WaiterQueue<T>& queue, Deadline now, F obstacle) {
+  std::size_t in_front = 0;
+  for (async::Waiter<T>* w = queue.front(); w != nullptr; ++in_front) {
     async::Waiter<T>* const next = async::WaiterQueue<T>::next(*w);
-    if (request_of(*w).deadline <= now) queue.dismiss(*w);
+    Request& request = request_of(*w);
+    if (request.deadline <= now) {
+      request.obstacle = obstacle(request, in_front);
+      queue.dismiss(*w);
+    }
     w = next;
   }
 }
@@ -50,10 +56,13 @@ ByteSize LimiterState::reserved() const {
   return sum;
 }
 
+Blocker LimiterState::look(ByteSize need) const {
+  return judge(config.limits, sample, static_cast<int>(leases.size()), reserved(), need, blocker);
+}
+
 Blocker LimiterState::check(ByteSize need) {
   refresh();
-  blocker =
-      judge(config.limits, sample, static_cast<int>(leases.size()), reserved(), need, blocker);
+  blocker = look(need);
   return blocker;
 }
 
@@ -76,10 +85,32 @@ void LimiterState::pump() {
     while (!passes.empty()) passes.grant(*passes.front(), Pass{});
 }
 
+Obstacle LimiterState::obstacle_of(ByteSize need, std::size_t in_front) const {
+  Obstacle o{look(need), in_front, static_cast<int>(leases.size()),
+             reserved(), sample,   config.limits};
+  // What stopped the first in line may be gone since `pump` looked; it is still why it waited.
+  if (o.blocker == Blocker::none) o.blocker = in_front != 0 ? Blocker::queue : blocker;
+  return o;
+}
+
 void LimiterState::expire(Deadline now) {
-  dismiss_late(slots, now);
-  dismiss_late(passes, now);
-  for (auto& [name, model] : models) dismiss_late(model.queue, now);
+  dismiss_late(slots, now, [this](const Request& request, std::size_t in_front) {
+    return obstacle_of(request.memory, in_front);
+  });
+  dismiss_late(passes, now,
+               [this](const Request&, std::size_t) { return obstacle_of({}, slots.size()); });
+  const auto locked = [](const Request&, std::size_t in_front) {
+    return Obstacle{Blocker::lock, in_front, 0, {}, {}, {}};
+  };
+  for (auto& [name, model] : models) dismiss_late(model.queue, now, locked);
+}
+
+void LimiterState::end() {
+  stop = true;
+  while (!slots.empty()) slots.dismiss(*slots.front());
+  while (!passes.empty()) passes.dismiss(*passes.front());
+  for (auto& [name, model] : models)
+    while (!model.queue.empty()) model.queue.dismiss(*model.queue.front());
 }
 
 bool LimiterState::somebody_waits() const {
@@ -114,6 +145,7 @@ void LimiterState::keep() {
       continue;
     }
     const auto now = std::chrono::steady_clock::now();
+    pump();  // first: whoever can be granted is not late, and everyone else's obstacle is known
     expire(now);
     pump();
     // The load is looked at only for those who wait for it; a model lock waits for its holder.

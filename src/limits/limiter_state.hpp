@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <reeve/async/waiter_queue.hpp>
 #include <reeve/limits/resource_limiter.hpp>
 #include <thread>
@@ -17,11 +18,22 @@ using LockWaiter = async::Waiter<ModelLock>;
 using PassWaiter = async::Waiter<Pass>;
 using Deadline = std::chrono::steady_clock::time_point;
 
+/// What stood in the way of a waiter when its time was up, and the figures behind it.
+struct Obstacle {
+  Blocker blocker = Blocker::none;
+  std::size_t in_front = 0;
+  int tasks = 0;
+  ByteSize reserved{};
+  Sample sample;
+  Limits limits;
+};
+
 /// What a waiter wants; it lives in the waiting coroutine's frame and the waiter's `note` names it.
 struct Request {
   Deadline deadline;
   ByteSize memory{};
   std::string owner;
+  std::optional<Obstacle> obstacle{};  // there from the instant at which its time was up
 };
 
 template <class T>
@@ -48,12 +60,17 @@ struct LimiterState : std::enable_shared_from_this<LimiterState> {
   /// Looks at the load, if it is time to. A probe that throws leaves the last sample.
   void refresh() noexcept;
   ByteSize reserved() const;
+  /// What stands in the way by the last sample.
+  Blocker look(ByteSize need) const;
+  /// Looks at the load first, and remembers the answer: hysteresis is for starts that were stopped.
   Blocker check(ByteSize need);
   TaskSlot grant(ByteSize memory);
   /// Grants what can be granted, in order.
   void pump();
-  /// Dismisses everyone whose deadline has come.
+  /// Dismisses everyone whose deadline has come, and notes in the request what stood in the way.
   void expire(Deadline now);
+  /// Dismisses everyone, and everyone who comes.
+  void end();
   bool somebody_waits() const;
   /// A new waiter: the keeper must know its deadline, and look at the load if that matters to it.
   void notice(Deadline deadline, bool load_matters);
@@ -80,6 +97,7 @@ struct LimiterState : std::enable_shared_from_this<LimiterState> {
 
  private:
   void keep();
+  Obstacle obstacle_of(ByteSize need, std::size_t in_front) const;
   Deadline first_deadline() const;
 };
 

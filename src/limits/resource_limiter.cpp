@@ -2,6 +2,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 
+#include <reeve/base/model_name.hpp>
 #include "limits/limiter_state.hpp"
 
 namespace reeve::limits {
@@ -14,7 +15,7 @@ template <class T>
 T block_on(awaitable<T> work) {
   boost::asio::io_context context(1);
   std::exception_ptr failure;
-  T result;
+  T result{};
   boost::asio::co_spawn(context, std::move(work), [&](std::exception_ptr e, T value) {
     failure = e;
     result = std::move(value);
@@ -75,8 +76,7 @@ ResourceLimiter::~ResourceLimiter() {
   std::thread keeper;
   {
     const std::lock_guard lock(state_->mutex);
-    state_->stop = true;
-    state_->expire(detail::Deadline::max());
+    state_->end();
     keeper.swap(state_->keeper);
     state_->changed.notify_one();
   }
@@ -86,8 +86,10 @@ ResourceLimiter::~ResourceLimiter() {
 StartAdvice ResourceLimiter::can_start_task(ByteSize memory) const {
   const std::lock_guard lock(state_->mutex);
   StartAdvice advice;
-  advice.blocker = state_->check(memory);
-  advice.can_start = advice.blocker == Blocker::none && state_->slots.empty();
+  state_->refresh();
+  advice.blocker = state_->look(memory);
+  if (advice.blocker == Blocker::none && !state_->slots.empty()) advice.blocker = Blocker::queue;
+  advice.can_start = advice.blocker == Blocker::none;
   advice.usage = usage_of(*state_);
   return advice;
 }
@@ -113,6 +115,10 @@ awaitable<ModelLock> ResourceLimiter::acquire_model_lock(std::string_view model,
   return detail::wait_for_lock(state_, std::string(model), timeout, std::string(owner));
 }
 
+bool ResourceLimiter::wait_for_resources_blocking(std::chrono::milliseconds timeout) {
+  return block_on(wait_for_resources(timeout));
+}
+
 TaskSlot ResourceLimiter::acquire_task_slot_blocking(std::chrono::milliseconds timeout,
                                                      ByteSize memory) {
   return block_on(acquire_task_slot(timeout, memory));
@@ -125,6 +131,7 @@ ModelLock ResourceLimiter::acquire_model_lock_blocking(std::string_view model,
 }
 
 void ResourceLimiter::register_model_usage(std::string_view model, ByteSize memory) {
+  check_model_name(model);
   const std::lock_guard lock(state_->mutex);
   if (memory == ByteSize{})
     state_->usage.erase(std::string(model));

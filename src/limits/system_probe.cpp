@@ -34,6 +34,16 @@ std::optional<double> first_number(const std::string& path) {
   return std::nullopt;  // absent, or "max"
 }
 
+/// The value of `key` in a file of lines `key value`; 0 where there is none.
+double value_of(const std::string& path, const std::string& key) {
+  std::ifstream in(path);
+  std::string word;
+  double value = 0;
+  while (in >> word >> value)
+    if (word == key) return value;
+  return 0;
+}
+
 /// GPU utilisation through the driver's library; a machine without one is a normal machine.
 class Nvml {
  public:
@@ -92,12 +102,7 @@ class SystemProbe final : public UsageProbe {
     double used = 0, possible = 0;
     const auto now = std::chrono::steady_clock::now();
     if (const auto quota = tightest_quota()) {
-      std::ifstream in(quota->group + "/cpu.stat");
-      std::string word;
-      double micros = 0;
-      while (in >> word >> micros)
-        if (word == "usage_usec") break;
-      used = micros * 1e-6;
+      used = value_of(quota->group + "/cpu.stat", "usage_usec") * 1e-6;
       possible = std::chrono::duration<double>(now.time_since_epoch()).count() * quota->cores;
     } else {
       std::ifstream in(root_ + "/proc/stat");
@@ -151,9 +156,13 @@ class SystemProbe final : public UsageProbe {
     for (const std::string& group : groups_) {
       const auto limit = first_number(group + "/memory.max");
       const auto current = first_number(group + "/memory.current");
-      if (!limit || !current || *limit <= 0 || *limit * used >= *current * total) continue;
+      if (!limit || !current || *limit <= 0) continue;
+      // Pages of files that nobody has used lately are given back before anyone is refused memory.
+      const double cache = value_of(group + "/memory.stat", "inactive_file");
+      const double in_use = std::max(*current - cache, 0.0);
+      if (*limit * used >= in_use * total) continue;
       total = *limit;
-      used = *current;
+      used = in_use;
     }
     s.memory_total = ByteSize{static_cast<std::uint64_t>(total)};
     s.memory_percent = total > 0 ? 100 * used / total : 0;

@@ -3,6 +3,7 @@
 
 #include <boost/asio/error.hpp>
 
+#include <reeve/base/model_name.hpp>
 #include "limits/limiter_state.hpp"
 
 namespace reeve::limits::detail {
@@ -55,6 +56,34 @@ void check_possible(const LimiterState& state, ByteSize memory) {
                     to_string(memory), percent, state.config.limits.max_memory_percent));
 }
 
+/// What stood in the way, with the figures it was judged by.
+std::string describe(const Obstacle& o, ByteSize memory) {
+  const auto load = [](std::string_view name, double percent, double limit) {
+    return fmt::format("{} is at its limit ({:.1f} % of {} %, and must be {} points below)", name,
+                       percent, limit, hysteresis_points);
+  };
+  const auto share = [&o](ByteSize size) {
+    return 100.0 * static_cast<double>(size.bytes()) /
+           static_cast<double>(std::max<std::uint64_t>(o.sample.memory_total.bytes(), 1));
+  };
+  switch (o.blocker) {
+    case Blocker::tasks:
+      return fmt::format("tasks is at its limit ({} of {} slots are out)", o.tasks,
+                         o.limits.max_concurrent_tasks);
+    case Blocker::cpu:
+      return load("cpu", o.sample.cpu_percent, o.limits.max_cpu_percent);
+    case Blocker::gpu:
+      return load("gpu", o.sample.gpu_percent.value_or(0), o.limits.max_gpu_percent);
+    case Blocker::memory:
+      return fmt::format(
+          "memory is at its limit ({:.1f} % in use, {:.1f} % granted lately and {:.1f} % "
+          "declared, of {} %)",
+          o.sample.memory_percent, share(o.reserved), share(memory), o.limits.max_memory_percent);
+    default:
+      return "no limit stood in the way";
+  }
+}
+
 }  // namespace
 
 awaitable<TaskSlot> wait_for_slot(StatePtr state, std::chrono::milliseconds timeout,
@@ -75,18 +104,13 @@ awaitable<TaskSlot> wait_for_slot(StatePtr state, std::chrono::milliseconds time
   co_await waiter.wait();
   auto slot = waiter.take();
   if (slot) co_return std::move(*slot);
-  Blocker blocker = Blocker::none;
-  std::size_t others = 0;
-  {
-    const std::lock_guard lock(state->mutex);
-    blocker = state->blocker;
-    others = state->slots.size();
-  }
-  if (std::chrono::steady_clock::now() < request.deadline) throw_aborted();
-  throw LimitTimeoutError(fmt::format("no task slot within {} ms: {} is at its limit and {} others "
-                                      "wait; raise the limit or the timeout",
-                                      timeout.count(), to_string(blocker), others),
-                          blocker);
+  if (!request.obstacle) throw_aborted();
+  const Obstacle& o = *request.obstacle;
+  throw LimitTimeoutError(
+      fmt::format("no task slot within {} ms: {} and {} others waited in front; raise the limit or "
+                  "the timeout",
+                  timeout.count(), describe(o, memory), o.in_front),
+      o.blocker);
 }
 
 awaitable<bool> wait_until_possible(StatePtr state, std::chrono::milliseconds timeout) {
@@ -103,12 +127,13 @@ awaitable<bool> wait_until_possible(StatePtr state, std::chrono::milliseconds ti
   co_await waiter.wait();
   const auto pass = waiter.take();
   if (pass) co_return true;
-  if (std::chrono::steady_clock::now() < request.deadline) throw_aborted();
+  if (!request.obstacle) throw_aborted();
   co_return false;
 }
 
 awaitable<ModelLock> wait_for_lock(StatePtr state, std::string model,
                                    std::chrono::milliseconds timeout, std::string owner) {
+  check_model_name(model);
   Request request{deadline_in(timeout), {}, owner};
   LimiterState::Models::iterator at;
   {
@@ -134,19 +159,22 @@ awaitable<ModelLock> wait_for_lock(StatePtr state, std::string model,
     }
     if (!owner.empty() && entry.owner == owner)
       throw LimitDeadlockError(fmt::format(
-          "'{}' holds the lock of model '{}' already: it would wait for itself", owner, model));
+          "'{}' holds the lock of model '{}' already: it would wait for itself; release that "
+          "lock first, or hand it to whoever needs it",
+          owner, model));
     entry.queue.push_back(waiter);
     state->notice(request.deadline, false);
   }
   co_await waiter.wait();
   auto held = waiter.take();
   if (held) co_return std::move(*held);
-  if (std::chrono::steady_clock::now() < request.deadline) throw_aborted();
+  if (!request.obstacle) throw_aborted();
+  const Obstacle& o = *request.obstacle;
   throw LimitTimeoutError(
-      fmt::format("model '{}' was locked for all of {} ms; raise the timeout or run fewer tasks "
-                  "with it",
-                  model, timeout.count()),
-      Blocker::none);
+      fmt::format("model '{}' was locked for all of {} ms and {} others waited in front; raise the "
+                  "timeout or run fewer tasks with it",
+                  model, timeout.count(), o.in_front),
+      o.blocker);
 }
 
 }  // namespace reeve::limits::detail

@@ -216,6 +216,22 @@ TEST_F(ModelCacheTest, WhatIsCheapToLoadLeavesFirstAndThenWhatIsLongIdle) {
   EXPECT_EQ(cache.stats().evicted_for_room, 1u);
 }
 
+TEST_F(ModelCacheTest, AModelHasANameOf1To256Bytes) {
+  auto cache = make();
+  EXPECT_THROW(cache.put("", "model"), ConfigError);
+  EXPECT_THROW(obtain(cache, ""), ConfigError);
+  const std::string long_name(257, 'x');
+  try {
+    cache.put(long_name, "model");
+    FAIL();
+  } catch (const ConfigError& e) {
+    EXPECT_THAT(e.what(), ::testing::HasSubstr("xxx...' has 257 bytes; give one of 1 to 256"));
+  }
+  EXPECT_THROW(obtain(cache, long_name), ConfigError);
+  EXPECT_EQ(calls_, 0) << "nothing was loaded";
+  EXPECT_TRUE(obtain(cache, std::string(256, 'x')));
+}
+
 TEST_F(ModelCacheTest, ListsModelsWithWhatTheyAreDoing) {
   auto cache = make();
   cache.put("b", "x", sized(2_GiB));
@@ -316,7 +332,7 @@ TEST(CacheConfig, FaultsAreSentences) {
   };
   refused([](CacheConfig& c) { c.models_max = 0; }, "models_max is 0");
   refused([](CacheConfig& c) { c.memory_max = 0_B; }, "memory_max is 0");
-  refused([](CacheConfig& c) { c.ttl = seconds{-1}; }, "ttl is negative");
+  refused([](CacheConfig& c) { c.ttl = seconds{-1}; }, "ttl is -1000 ms; it must be 0 or more");
   refused([](CacheConfig& c) { c.check_interval = milliseconds{9}; }, "check_interval is 9 ms");
   refused([](CacheConfig& c) { c.clock = nullptr; }, "clock is null");
 }

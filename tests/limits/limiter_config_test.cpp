@@ -64,7 +64,7 @@ TEST(LimiterConfig, NamesTheFirstFault) {
   EXPECT_THAT(fault([](auto& c) { c.check_interval = std::chrono::milliseconds{9}; }),
               ::testing::HasSubstr("check_interval is 9 ms"));
   EXPECT_THAT(fault([](auto& c) { c.settle_time = std::chrono::milliseconds{-1}; }),
-              ::testing::HasSubstr("settle_time"));
+              ::testing::HasSubstr("settle_time is -1 ms; it must be 0 or more"));
   EXPECT_THAT(fault([](auto& c) { c.clock = nullptr; }), ::testing::HasSubstr("clock is null"));
 }
 
@@ -127,6 +127,18 @@ TEST_F(FakeMachine, TheOwnLimitCountsAsTheWholeMachine) {
   EXPECT_NEAR(sample.memory_percent, 50, 0.01);
   group("system.slice/app.service", "1073741824", "536870912", "50000 100000", "999999999");
   EXPECT_EQ(probe->sample().cpu_percent, 100) << "half a core, all of it used";
+}
+
+TEST_F(FakeMachine, PagesOfFilesThatTheKernelGivesBackAreNotInUse) {
+  const std::string stat = "sys/fs/cgroup/system.slice/app.service/memory.stat";
+  group("system.slice/app.service", "1073741824", "966367642", "max 100000", "0");
+  const auto probe = make_system_probe(root_.string());
+  EXPECT_NEAR(probe->sample().memory_percent, 90, 0.01) << "nothing says how much is cache";
+  write(stat, "anon 1\nfile 644245096\ninactive_anon 7\ninactive_file 536870912\nslab 3\n");
+  EXPECT_EQ(probe->sample().memory_total, 1_GiB);
+  EXPECT_NEAR(probe->sample().memory_percent, 40, 0.01);
+  write(stat, "anon 1\ninactive_file 966367643\n");
+  EXPECT_EQ(probe->sample().memory_total, 100_GiB) << "more cache than use: an empty group";
 }
 
 TEST_F(FakeMachine, ALimitAboveTheOwnGroupCountsWhereItIsTighter) {

@@ -79,7 +79,7 @@ TEST_F(LimiterTest, TimeoutNamesWhatStoodInTheWay) {
     FAIL();
   } catch (const LimitTimeoutError& e) {
     EXPECT_EQ(e.blocker(), Blocker::tasks);
-    EXPECT_THAT(e.what(), ::testing::HasSubstr("tasks is at its limit"));
+    EXPECT_THAT(e.what(), ::testing::HasSubstr("tasks is at its limit (1 of 1 slots are out)"));
   }
   EXPECT_EQ(limiter.resource_usage().waiting, 0u);
 }
@@ -88,6 +88,10 @@ TEST_F(LimiterTest, LoadStopsStartsWithHysteresis) {
   auto limiter = make(10);
   load(81);
   EXPECT_EQ(limiter.can_start_task().blocker, Blocker::cpu);
+  load(79);
+  EXPECT_TRUE(limiter.can_start_task().can_start) << "advice stopped no start";
+  load(81);
+  EXPECT_FALSE(limiter.try_acquire_task_slot());
   load(79);
   EXPECT_EQ(limiter.can_start_task().blocker, Blocker::cpu);
   load(77.9);
@@ -226,6 +230,17 @@ TEST_F(LimiterTest, WaitForResourcesTakesNothingAndSaysWhetherItWasPossible) {
   EXPECT_EQ(answers, (std::vector<bool>{true, false, true}));
 }
 
+TEST_F(LimiterTest, WaitForResourcesBlocksACallerWithoutCoroutines) {
+  auto limiter = make(1);
+  EXPECT_TRUE(limiter.wait_for_resources_blocking(milliseconds{1}));
+  auto held = limiter.try_acquire_task_slot();
+  EXPECT_TRUE(held) << "nothing was taken";
+  EXPECT_FALSE(limiter.wait_for_resources_blocking(milliseconds{1}));
+  std::thread other([&held] { held.reset(); });
+  EXPECT_TRUE(limiter.wait_for_resources_blocking(std::chrono::hours{1}));
+  other.join();
+}
+
 TEST_F(LimiterTest, SetLimitsIsAllOrNothingAndLoweringKillsNothing) {
   auto limiter = make(3);
   auto a = limiter.try_acquire_task_slot(), b = limiter.try_acquire_task_slot();
@@ -249,6 +264,19 @@ TEST_F(LimiterTest, ModelUsageIsReported) {
   EXPECT_EQ(limiter.resource_usage().models.at("biomedlm"), 1_GiB);
   limiter.register_model_usage("biomedlm", {});
   EXPECT_TRUE(limiter.resource_usage().models.empty());
+}
+
+TEST_F(LimiterTest, AModelHasANameOf1To256Bytes) {
+  auto limiter = make();
+  for (const std::size_t size : {0, 257}) {
+    const std::string name(size, 'x');
+    EXPECT_THROW((void)limiter.acquire_model_lock_blocking(name, milliseconds{1}), ConfigError);
+    EXPECT_THROW(limiter.register_model_usage(name, 1_GiB), ConfigError);
+  }
+  const std::string longest(256, 'x');
+  EXPECT_TRUE(limiter.acquire_model_lock_blocking(longest, milliseconds{1}));
+  limiter.register_model_usage(longest, 1_GiB);
+  EXPECT_EQ(limiter.resource_usage().models.size(), 1u);
 }
 
 TEST(LimiterThreads, SlotsFromTwoThreadsNeverExceedTheLimit) {

@@ -67,6 +67,8 @@ TEST(Judge, EveryBlockerHasAWord) {
   EXPECT_EQ(to_string(Blocker::cpu), "cpu");
   EXPECT_EQ(to_string(Blocker::memory), "memory");
   EXPECT_EQ(to_string(Blocker::gpu), "gpu");
+  EXPECT_EQ(to_string(Blocker::queue), "queue");
+  EXPECT_EQ(to_string(Blocker::lock), "lock");
 }
 
 // Else who declares nearly the limit would wait for ever, and everyone behind.

@@ -56,7 +56,7 @@ struct ModelMetadata {
 
 struct CacheStats {
   std::size_t models = 0, pinned = 0, loading = 0, waiting = 0;
-  ByteSize memory{};
+  ByteSize memory{};  ///< kept, being loaded, or no longer kept and still held
   std::uint64_t hits = 0, misses = 0, loads = 0, failures = 0;
   std::uint64_t evicted_for_room = 0, expired = 0, removed = 0;
   std::chrono::milliseconds load_time{0};
@@ -110,13 +110,14 @@ class Core : public std::enable_shared_from_this<Core> {
 }  // namespace detail
 
 /// Models by id. A handle (shared_ptr) pins its model: it is neither evicted nor expired, and stays
-/// usable after `remove`. Eviction takes unpinned models only, those first that have been idle long
-/// and load fast.
+/// usable after `remove`; its memory counts until its last release, also once it has been removed
+/// or replaced. Eviction takes unpinned models only, those first that have been idle long and load
+/// fast.
 ///
 /// A load belongs to the cache, not to a caller: whoever asks meanwhile waits for the same load; a
 /// caller that is cancelled only leaves; when the last has left the load is cancelled. An error
-/// goes to exactly those who wait for that load and is not kept. A model removed while it loads is
-/// delivered to its waiters and not kept.
+/// goes to exactly those who wait for that load and is not kept. A model removed while it loads, or
+/// too large once it is measured, is delivered to its waiters and not kept.
 ///
 /// Lifetime: handles and loads keep the state alive.
 /// Threads:  any, for every member. Loads run on the executor given to the constructor.
@@ -136,8 +137,10 @@ class ModelCache {
   /// The model, pinned, or null. Cost: one look-up and one allocation, about 100 ns.
   Handle get(std::string_view id) { return std::static_pointer_cast<T>(core_->get(id)); }
 
-  /// Replaces what is there; its holders keep it.
-  /// Errors: CacheFullError, and what was there stays.
+  /// Replaces what is there; its holders keep it, and while they do both must fit.
+  /// Errors: CacheFullError, and what was there stays; ConfigError for an id that is not of 1 to
+  /// 256
+  ///         bytes.
   void put(std::string_view id, T model, ModelMetadata metadata = {}) {
     auto value = std::make_shared<T>(std::move(model));
     const ByteSize memory = size_of(*value, metadata);
@@ -148,7 +151,8 @@ class ModelCache {
   /// the co_await.
   ///
   /// Cancellation: the caller leaves; the load goes on while another caller waits for it.
-  /// Errors:       what the factory throws; CacheFullError; CacheDeadlockError when the factory of
+  /// Errors:       what the factory throws; CacheFullError; ConfigError for an id that is not of 1
+  ///               to 256 bytes; CacheDeadlockError when the factory of
   ///               `id` itself asks for `id`, directly or through another model, by co_await.
   boost::asio::awaitable<Handle> get_or_create(std::string_view id, Factory factory,
                                                ModelMetadata metadata = {}) {

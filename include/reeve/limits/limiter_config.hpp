@@ -30,7 +30,8 @@ std::optional<std::string> find_fault(const Limits& limits);
 std::optional<std::string> find_fault(const LimiterConfig& config);
 
 /// Samples /proc, cgroup v2 (memory.max and cpu.max of the own group and of those above it: the
-/// tightest counts) and, where the driver is installed, NVML. `root` is where /proc and /sys lie.
+/// tightest counts; pages of files that the kernel gives back are not in use) and, where the driver
+/// is installed, NVML. `root` is where /proc and /sys lie.
 std::shared_ptr<UsageProbe> make_system_probe(const std::string& root = "");
 
 }  // namespace reeve::limits

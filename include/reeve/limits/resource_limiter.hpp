@@ -15,7 +15,7 @@
 
 namespace reeve::limits {
 
-/// Nothing was granted in time; `blocker()` says what stood in the way at the end.
+/// Nothing was granted in time; `blocker()` says what stood in the way at that instant.
 class LimitTimeoutError : public Error {
  public:
   LimitTimeoutError(const std::string& what, Blocker blocker) : Error(what), blocker_(blocker) {}
@@ -90,7 +90,7 @@ struct ResourceUsage {
 
 struct StartAdvice {
   bool can_start = false;
-  Blocker blocker = Blocker::none;
+  Blocker blocker = Blocker::none;  ///< `queue`: a task would fit, and others wait in front
   ResourceUsage usage;
 };
 
@@ -111,6 +111,7 @@ class ResourceLimiter {
   ResourceLimiter(ResourceLimiter&&) noexcept = default;
   ResourceLimiter& operator=(ResourceLimiter&&) = delete;
 
+  /// Asking changes nothing: only a start that was stopped makes its limit lower for the next one.
   StartAdvice can_start_task(ByteSize memory = {}) const;
   /// True as soon as a task could start; false after `timeout`. Takes nothing.
   boost::asio::awaitable<bool> wait_for_resources(std::chrono::milliseconds timeout);
@@ -121,16 +122,19 @@ class ResourceLimiter {
   /// Empty when it would have to wait. Cost: about 100 ns.
   std::optional<TaskSlot> try_acquire_task_slot(ByteSize memory = {});
   /// `owner` (a task id) turns a lock that would wait for itself into LimitDeadlockError.
-  /// Errors: LimitTimeoutError, LimitDeadlockError.
+  /// Errors: LimitTimeoutError, LimitDeadlockError; ConfigError for a name that is not of 1 to 256
+  ///         bytes.
   boost::asio::awaitable<ModelLock> acquire_model_lock(std::string_view model,
                                                        std::chrono::milliseconds timeout,
                                                        std::string_view owner = {});
   /// The same for callers without coroutines: they block the calling thread.
+  bool wait_for_resources_blocking(std::chrono::milliseconds timeout);
   TaskSlot acquire_task_slot_blocking(std::chrono::milliseconds timeout, ByteSize memory = {});
   ModelLock acquire_model_lock_blocking(std::string_view model, std::chrono::milliseconds timeout,
                                         std::string_view owner = {});
 
   /// Notes what a model uses, for `resource_usage`; zero forgets it.
+  /// Errors: ConfigError for a name that is not of 1 to 256 bytes.
   void register_model_usage(std::string_view model, ByteSize memory);
   ResourceUsage resource_usage() const;
   Limits limits() const;

@@ -35,11 +35,19 @@ struct Limits {
   friend bool operator==(const Limits&, const Limits&) = default;
 };
 
-/// What stands in the way of one more task.
-enum class Blocker : std::uint8_t { none, tasks, cpu, memory, gpu };
+/// What stands in the way of one more task, or of a model lock.
+enum class Blocker : std::uint8_t {
+  none,
+  tasks,
+  cpu,
+  memory,
+  gpu,
+  queue,  ///< no limit: others wait in front
+  lock,   ///< the model is locked
+};
 
 constexpr std::string_view to_string(Blocker b) noexcept {
-  constexpr std::string_view names[] = {"none", "tasks", "cpu", "memory", "gpu"};
+  constexpr std::string_view names[] = {"none", "tasks", "cpu", "memory", "gpu", "queue", "lock"};
   return names[static_cast<int>(b)];
 }
 
