@@ -110,7 +110,7 @@ awaitable<TaskRecord> TaskStore::set_task_status(std::string_view id, Fields fie
   return submit(engine_, id, options.durability, [&] {
     Command c(Verb::set);
     c.fields = std::move(fields);
-    c.may_create = true;
+    c.may_create = options.attempt == 0;  // a stale worker brings no deleted task back
     c.attempt = options.attempt;
     c.allow_regress = options.allow_regress;
     take_own_fields(c);
@@ -124,7 +124,7 @@ awaitable<TaskRecord> TaskStore::set_task_status(std::string_view id, TaskState 
     detail::check_field_names(fields);
     Command c = to_state(state, options);
     c.fields = std::move(fields);
-    c.may_create = true;
+    c.may_create = options.attempt == 0;  // a stale worker brings no deleted task back
     if (state == TaskState::completed) c.outcome.result = "null";
     return c;
   });

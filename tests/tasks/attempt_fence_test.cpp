@@ -114,6 +114,16 @@ TEST_P(AttemptFenceTest, TheCurrentAttemptPasses) {
   EXPECT_TRUE(store_->post_progress("t", 60, Fields().set("note", "x"), of_attempt(2)));
 }
 
+TEST_P(AttemptFenceTest, NoAttemptBringsADeletedTaskBack) {
+  UpdateOptions stale;
+  stale.attempt = 1;
+  for (const Fenced& verb : fenced_verbs()) {
+    EXPECT_EQ(code_of([&] { run(context_, verb.write(*store_, stale)); }), TaskErrc::not_found)
+        << verb.name;
+    EXPECT_FALSE(store_->get_task_status("t")) << verb.name;
+  }
+}
+
 TEST_P(AttemptFenceTest, ARecordThatWasNeverStartedHasNoAttemptToWriteFor) {
   run(context_, store_->create_task("t"));
   const TaskRecord before = *store_->get_task_status("t");

@@ -105,7 +105,8 @@ class TaskStore {
   boost::asio::awaitable<TaskRecord> create_task(std::string_view id, Fields fields = Fields(),
                                                  CreateOptions options = {});
   /// Creates the record or merges into it; "status", "progress", "error" and "result" in `fields`
-  /// mean the record's own. Errors: illegal_transition, stale_attempt, invalid_argument.
+  /// mean the record's own. With `options.attempt` nothing is created.
+  /// Errors: illegal_transition, stale_attempt, invalid_argument, not_found.
   boost::asio::awaitable<TaskRecord> set_task_status(std::string_view id, Fields fields,
                                                      UpdateOptions options = {});
   boost::asio::awaitable<TaskRecord> set_task_status(std::string_view id, TaskState state,
