@@ -8,6 +8,7 @@
 #include "tests/support/pch.hpp"
 #include "tests/support/sanitizers.hpp"
 #include "tests/tasks/support/power_log.hpp"
+#include "tests/tasks/support/run.hpp"
 
 namespace reeve::tasks {
 namespace {
@@ -48,6 +49,18 @@ TEST(PowerCut, FindsNothingInASavedRun) {
   const auto saved = testing::load_run(file);
   const Findings f = explore(saved.run, saved.seed, saved.random_states);
   EXPECT_EQ(f.lost + f.corrupt + f.phantom, 0u) << f.first;
+}
+
+TEST(PowerCut, ASavedRunIsExaminedLikeTheRunItself) {
+  const testing::TempDir dir;
+  const History run = live(DiskSync::normal, false, 3, 8);
+  testing::save_run(dir.file("run"), run, 3, 1);
+  const auto saved = testing::load_run(dir.file("run"));
+  ASSERT_FALSE(run.releases.empty());
+  const Findings f = explore(run, 3, 1), g = explore(saved.run, 3, 1);
+  EXPECT_EQ(f.states, g.states);
+  EXPECT_EQ(f.lost, g.lost);
+  EXPECT_GT(f.lost, 0u);
 }
 
 TEST(PowerCut, SeesTheLossesOfSynchronousNormal) {

@@ -6,6 +6,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <map>
 #include <random>
 
 #include "tasks/journal.hpp"
@@ -98,105 +99,144 @@ class Examiner {
 
 }  // namespace
 
-History live(DiskSync sync, bool pretend, unsigned seed, int rounds) {
-  Disk disk(fmt::format("power-{}-{}-{}", static_cast<int>(sync), pretend, seed));
-  disk.pretend_to_sync(pretend);
-  ManualClock clock;
-  ManualWallClock wall;
-  StoreConfig config;
-  config.path = db_path;
-  config.vfs = disk.name();
-  config.reserve = ByteSize{0};
-  config.sync = sync;
-  config.checkpoint_frames = 48;
-  config.clock = &clock;
-  config.wall_clock = &wall;
-  config.retention.completed = config.retention.failed = config.retention.cancelled =
-      std::chrono::hours{1};
-  boost::asio::io_context context;
-  History result;
-  std::mt19937 rng(seed);
-  {
-    TaskStore store(context.get_executor(), config);
-    auto acknowledge = [&](const TaskRecord& r, bool deleted = false) {
-      result.acks.push_back({disk.op_count(), r.id(), r.revision(), deleted});
-    };
-    std::map<std::string, TaskRecord> ended;
-    auto expire = [&](std::chrono::minutes time) {
-      const auto then = wall.now_ms() + std::chrono::milliseconds(time).count();
-      for (const auto& [id, r] : ended)
-        if (r.expires_at() && r.expires_at()->time_since_epoch().count() <= then)
-          result.releases.push_back({disk.op_count(), id, r.revision()});
-      clock.advance(time);
-      wall.advance(time);
-    };
-    auto writer = [&](int slot) -> boost::asio::awaitable<void> {
-      for (int round = 0; round < rounds; ++round) {
-        const std::string id = fmt::format("task-{}-{}", slot, round % 7);
-        Fields body;
-        const std::size_t pad = rng() % 12 == 0 ? 5000 : rng() % 600;
-        body.set("round", round).set("pad", std::string(pad, 'a' + rng() % 26));
-        const auto present = store.get_task_status(id);
-        if (present && is_settled(present->state())) {
-          const TaskRecord before = *present;
-          result.releases.push_back({disk.op_count(), id, before.revision()});
-          co_await store.delete_task_status(id);
-          acknowledge(before, true);
-        }
-        const auto note = [&](const TaskRecord& r) {
-          result.versions[r.revision()] = without_revision(r);
-        };
-        auto r = co_await store.create_task(id, body);
-        note(r);
-        acknowledge(r);
-        r = co_await store.start_task(id);
-        note(r);
-        acknowledge(r);
-        UpdateOptions options;
-        options.durability = rng() % 2 ? Durability::sync : Durability::relaxed;
-        Fields more;
-        more.set("step", static_cast<int>(rng() % 100));
-        r = co_await store.update_task_progress(id, rng() % 100, more, options);
-        note(r);
-        if (options.durability == Durability::sync) acknowledge(r);
-        if (rng() % 4 == 0) {
-          r = co_await store.fail_task(id, "first try");
-          note(r);
-          acknowledge(r);
-          r = co_await store.retry_task(id);
-          note(r);
-          acknowledge(r);
-          r = co_await store.start_task(id);
-          note(r);
-          acknowledge(r);
-        }
-        const auto end = rng() % 6;
-        if (end < 2) {
-          r = co_await store.fail_task(id, "error text");
-        } else if (end == 2) {
-          r = co_await store.cancel_task(id);
-          note(r);
-          acknowledge(r);
-          r = co_await store.acknowledge_cancel(id, "asked");
-        } else {
-          if (end == 3) more.set("body", std::string(6000, 'r'));
-          r = co_await store.complete_task(id, more);
-        }
-        note(r);
-        acknowledge(r);
-        ended.insert_or_assign(id, r);
-        if (round % 5 == 4) co_await store.flush();
-        if (rng() % 3 == 0) {  // some of what has ended expires before its id is used again
-          expire(std::chrono::minutes{8});
-        }
-      }
-    };
-    for (int slot = 0; slot < 4; ++slot)
-      boost::asio::co_spawn(context, writer(slot), boost::asio::detached);
-    context.run();
+namespace {
+
+/// Four writers upon seven tasks each, and the notes that they take.
+class Day {
+ public:
+  Day(DiskSync sync, bool pretend, unsigned seed, int rounds)
+      : disk_(fmt::format("power-{}-{}-{}", static_cast<int>(sync), pretend, seed)),
+        rounds_(rounds),
+        rng_(seed) {
+    disk_.pretend_to_sync(pretend);
+    config_.path = db_path;
+    config_.vfs = disk_.name();
+    config_.reserve = ByteSize{0};
+    config_.sync = sync;
+    config_.checkpoint_frames = 48;
+    config_.clock = &clock_;
+    config_.wall_clock = &wall_;
+    config_.retention.completed = config_.retention.failed = config_.retention.cancelled =
+        std::chrono::hours{1};
   }
-  result.ops = disk.ops();
-  return result;
+
+  History live() {
+    boost::asio::io_context context;
+    {
+      TaskStore store(context.get_executor(), config_);
+      store_ = &store;
+      for (int slot = 0; slot < 4; ++slot)
+        boost::asio::co_spawn(context, write(slot), boost::asio::detached);
+      context.run();
+    }
+    history_.ops = disk_.ops();
+    return std::move(history_);
+  }
+
+ private:
+  using Writing = boost::asio::awaitable<void>;
+
+  void note(const TaskRecord& r) { history_.versions[r.revision()] = without_revision(r); }
+  void acknowledge(const TaskRecord& r, bool deleted = false) {
+    if (!deleted) note(r);
+    history_.acks.push_back({disk_.op_count(), r.id(), r.revision(), deleted});
+  }
+  void release(const TaskRecord& r) {
+    history_.releases.push_back({disk_.op_count(), r.id(), r.revision()});
+  }
+  void pass(std::chrono::minutes time) {
+    const auto then = wall_.now_ms() + std::chrono::milliseconds(time).count();
+    for (const auto& [id, r] : ended_)
+      if (r.expires_at() && r.expires_at()->time_since_epoch().count() <= then) release(r);
+    clock_.advance(time);
+    wall_.advance(time);
+  }
+
+  Writing write(int slot) {
+    for (int round = 0; round < rounds_; ++round) {
+      const std::string id = fmt::format("task-{}-{}", slot, round % 7);
+      co_await delete_if_ended(id);
+      co_await begin(id, round);
+      co_await work(id);
+      if (rng_() % 4 == 0) co_await fail_and_retry(id);
+      co_await end(id);
+      if (round % 5 == 4) co_await store_->flush();
+      // Some of what has ended expires before its id is used again.
+      if (rng_() % 3 == 0) pass(std::chrono::minutes{8});
+    }
+  }
+  Writing delete_if_ended(const std::string& id) {
+    const auto present = store_->get_task_status(id);
+    if (!present || !is_settled(present->state())) co_return;
+    release(*present);
+    co_await store_->delete_task_status(id);
+    acknowledge(*present, true);
+  }
+  Writing begin(const std::string& id, int round) {
+    Fields body;
+    const std::size_t pad = rng_() % 12 == 0 ? 5000 : rng_() % 600;
+    body.set("round", round).set("pad", std::string(pad, 'a' + rng_() % 26));
+    auto r = co_await store_->create_task(id, body);
+    acknowledge(r);
+    r = co_await store_->start_task(id);
+    acknowledge(r);
+  }
+  Writing work(const std::string& id) {
+    UpdateOptions options;
+    options.durability = rng_() % 2 ? Durability::sync : Durability::relaxed;
+    const Fields fields = step();
+    const auto r = co_await store_->update_task_progress(id, rng_() % 100, fields, options);
+    if (options.durability == Durability::sync)
+      acknowledge(r);
+    else
+      note(r);
+  }
+  Writing fail_and_retry(const std::string& id) {
+    auto r = co_await store_->fail_task(id, "first try");
+    acknowledge(r);
+    r = co_await store_->retry_task(id);
+    acknowledge(r);
+    r = co_await store_->start_task(id);
+    acknowledge(r);
+  }
+  Writing end(const std::string& id) {
+    const auto how = rng_() % 6;
+    TaskRecord r;
+    if (how < 2) {
+      r = co_await store_->fail_task(id, "error text");
+    } else if (how == 2) {
+      r = co_await store_->cancel_task(id);
+      acknowledge(r);
+      r = co_await store_->acknowledge_cancel(id, "asked");
+    } else {
+      Fields result = step();
+      if (how == 3) result.set("body", std::string(6000, 'r'));
+      r = co_await store_->complete_task(id, result);
+    }
+    acknowledge(r);
+    ended_.insert_or_assign(id, r);
+  }
+  Fields step() {
+    Fields f;
+    f.set("step", static_cast<int>(rng_() % 100));
+    return f;
+  }
+
+  Disk disk_;
+  ManualClock clock_;
+  ManualWallClock wall_;
+  StoreConfig config_;
+  const int rounds_;
+  std::mt19937 rng_;
+  TaskStore* store_ = nullptr;
+  History history_;
+  std::map<std::string, TaskRecord> ended_;
+};
+
+}  // namespace
+
+History live(DiskSync sync, bool pretend, unsigned seed, int rounds) {
+  return Day(sync, pretend, seed, rounds).live();
 }
 
 Findings explore(const History& run, unsigned seed, int random_states) {

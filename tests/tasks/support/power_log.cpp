@@ -68,6 +68,12 @@ void save_run(const fs::path& file, const History& run, unsigned seed, int rando
     out.number(ack.revision);
     out.number(ack.deleted ? 1 : 0);
   }
+  out.number(run.releases.size());
+  for (const Release& release : run.releases) {
+    out.number(release.ops);
+    out.bytes(release.id);
+    out.number(release.revision);
+  }
   out.number(run.versions.size());
   for (const auto& [revision, json] : run.versions) {
     out.number(revision);
@@ -95,6 +101,13 @@ SavedRun load_run(const fs::path& file) {
     ack.revision = in.number();
     ack.deleted = in.number() != 0;
     saved.run.acks.push_back(std::move(ack));
+  }
+  for (auto n = in.number(); n != 0; --n) {
+    Release release;
+    release.ops = in.number();
+    release.id = in.bytes<std::string>();
+    release.revision = in.number();
+    saved.run.releases.push_back(std::move(release));
   }
   for (auto n = in.number(); n != 0; --n) {
     const auto revision = in.number();
