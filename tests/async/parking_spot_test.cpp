@@ -133,8 +133,10 @@ struct CountsItsEnd {
   int& ended;
 };
 
-asio::awaitable<void> sleep_with(ParkingSpot& spot, int& ended, std::atomic<int>& woken) {
+asio::awaitable<void> sleep_with(ParkingSpot*& shared, int& ended, std::atomic<int>& woken) {
   const CountsItsEnd local(ended);
+  ParkingSpot spot;
+  shared = &spot;
   co_await spot.park();
   ++woken;
 }
@@ -143,12 +145,12 @@ TEST(ParkingSpotTest, AWokenCoroutineThatNeverRanIsDestroyedWithItsContext) {
   for (const bool together : {false, true}) {
     std::atomic<int> woken{0};
     int ended = 0;
-    ParkingSpot spot;
+    ParkingSpot* spot = nullptr;
     {
       asio::io_context context;
       asio::co_spawn(context, sleep_with(spot, ended, woken), asio::detached);
       context.poll();
-      together ? spot.unpark_when_returning() : spot.unpark();
+      together ? spot->unpark_when_returning() : spot->unpark();
       EXPECT_EQ(ended, 0);
     }
     EXPECT_EQ(ended, 1);
