@@ -40,6 +40,15 @@ class TransferTest : public ::testing::Test {
     run(context_, store_->import_jsonl(in));
   }
 
+  /// An empty store on that disk, which must outlive it.
+  void move_to(const testing::Disk& disk) {
+    StoreConfig config;
+    config.path = "/disk/tasks.db";
+    config.vfs = disk.name();
+    config.reserve = ByteSize{0};
+    store_.emplace(context_.get_executor(), config);
+  }
+
   ManualClock clock_;
   ManualWallClock wall_;
   boost::asio::io_context context_;
@@ -119,11 +128,7 @@ TEST_F(TransferTest, NoFieldCanMeanWhatAnExportedLineSays) {
 
 TEST_F(TransferTest, AnImportOfWhichABatchFailedSaysSo) {
   testing::Disk disk("import");
-  StoreConfig config;
-  config.path = "/disk/tasks.db";
-  config.vfs = disk.name();
-  config.reserve = ByteSize{0};
-  store_.emplace(context_.get_executor(), config);
+  move_to(disk);
   std::string lines;
   for (int i = 0; i < 5000; ++i) lines += line("t" + std::to_string(i), 0, "");
   // The first batch is refused, the ones after it are not.
@@ -137,11 +142,7 @@ TEST_F(TransferTest, AnImportOfWhichABatchFailedSaysSo) {
 
 TEST_F(TransferTest, WhatABadLineFollowsIsOnTheDisk) {
   testing::Disk disk("import");
-  StoreConfig config;
-  config.path = "/disk/tasks.db";
-  config.vfs = disk.name();
-  config.reserve = ByteSize{0};
-  store_.emplace(context_.get_executor(), config);
+  move_to(disk);
   disk.fail_syncs(true);
   EXPECT_EQ(testing::code_of([&] { import(line("t", 0, "") + "{}\n"); }), TaskErrc::io_error);
   disk.fail_syncs(false);
